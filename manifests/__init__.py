@@ -1,0 +1,1 @@
+"""How agents install the server: descriptors rendered for each client."""

@@ -1,0 +1,1 @@
+"""How it is seen: access policy, media, text recognition, engines and the service that joins them."""
