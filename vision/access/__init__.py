@@ -1,0 +1,1 @@
+"""Where pictures come from: the policy, and the only code that opens a client's path or address."""
