@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import venv
 from collections import deque
@@ -30,32 +31,34 @@ SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 class Display:
-    """What pip is doing: a line that redraws itself on a terminal, else a line every few seconds."""
-
-    QUIET_S = 15.0
+    """Shows `doing` until it ends: a line that redraws itself on a terminal, else a line every few seconds."""
 
     def __init__(self, label: str) -> None:
         self.label = label
+        self.doing = "starting"
         self.live = sys.stdout.isatty()
-        self.started = self.shown = time.monotonic()
-        self.step = 0
+        self.started = time.monotonic()
+        self.over = threading.Event()
+        self.drawer = threading.Thread(target=self._draw, daemon=True)
         if not self.live:
             print(f"{label} …", flush=True)
+        self.drawer.start()
 
-    def show(self, doing: str) -> None:
-        now = time.monotonic()
-        if now - self.shown < (0.08 if self.live else self.QUIET_S):
-            return
-        self.shown = now
-        self.step += 1
-        seconds = f"{now - self.started:.0f} s"
-        if self.live:
-            mark = SPINNER[self.step % len(SPINNER)]
-            print(f"\r\x1b[K{mark} {self.label}: {doing[:60]} · {seconds}", end="", flush=True)
-        else:
-            print(f"  {doing} · {seconds}", flush=True)
+    def _draw(self) -> None:
+        # A thread of its own: pip says nothing while it unpacks, and a line that stands still looks like a hang.
+        step = 0
+        while not self.over.wait(0.1 if self.live else 10.0):
+            step += 1
+            seconds = f"{time.monotonic() - self.started:.0f} s"
+            if self.live:
+                mark = SPINNER[step % len(SPINNER)]
+                print(f"\r\x1b[K{mark} {self.label}: {self.doing[:60]} · {seconds}", end="", flush=True)
+            else:
+                print(f"  {self.doing} · {seconds}", flush=True)
 
     def end(self, words: str) -> None:
+        self.over.set()
+        self.drawer.join()
         start = "\r\x1b[K" if self.live else ""
         print(f"{start}{self.label}: {words} in {time.monotonic() - self.started:.0f} s", flush=True)
 
@@ -98,7 +101,7 @@ def _pip(label: str, *arguments: str) -> None:
             if not line.startswith("Progress "):
                 log.write(line)
                 last.append(line)
-            display.show(doing)
+            display.doing = doing
     if process.returncode != 0:
         display.end("failed")
         sys.exit("".join(last) + f"\npip could not install; the whole log is in {LOG.relative_to(ROOT)}")
