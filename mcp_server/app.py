@@ -1,0 +1,159 @@
+"""The MCP server: lists the tools and runs them. Protocol in, protocol out; the work is in `tools` and `vision`.
+
+Start-up imports nothing but the SDK and pydantic: the tool list is a file rendered ahead (`scripts/render-tools`),
+and the tools themselves load with the first call.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import mcp_types as types
+from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
+
+from mcp_server import __version__
+from mcp_server.client import NeedsClientRoots, ProgressReporter, client_roots
+from vision.call import Call
+from vision.errors import InvalidArgument, VisionError, WorkerFailed
+
+if TYPE_CHECKING:
+    from mcp.server.context import ServerRequestContext
+
+    from tools.result import ToolResult
+    from tools.tool import Parameters, Tool
+    from vision.service import VisionService
+
+logger = logging.getLogger("internvl_mcp")
+
+INSTRUCTIONS = """\
+Sees for you: pictures, screenshots, scans, PDFs, charts and video, from a file path, an https URL, a data: URI or \
+the clipboard.
+- Text in a picture or screenshot: extract_text (lines with boxes). A PDF or a scanned page: read_document (Markdown, \
+tables kept, page by page; use `pages` and `cursor` for long ones).
+- A chart: answer_chart. A video or screen recording: analyze_video (give start and end to look closer).
+- Where something stands: locate_objects. What a picture is: describe_image. What this machine can do: manage_model.
+Every result says which engine worked, what it looked at and what it could not do; `answer` is null when nothing here \
+can honestly answer, and the text, boxes and measures in the result are then yours to reason from."""
+
+
+def build_app(service: VisionService) -> Server:
+    """The server over any transport; the service lives as long as the connection."""
+
+    @asynccontextmanager
+    async def lifespan(_: Server) -> AsyncIterator[dict[str, Any]]:
+        async with service:
+            yield {}
+
+    async def list_tools(_: ServerRequestContext, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=list(rendered_tools()))
+
+    async def call_tool(
+        context: ServerRequestContext, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        return await _call_tool(service, context, params)
+
+    return Server(
+        "internvl-mcp",
+        version=__version__,
+        title="InternVL vision",
+        instructions=INSTRUCTIONS,
+        lifespan=lifespan,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+def rendered_tools() -> tuple[types.Tool, ...]:
+    """The tool list as `scripts/render-tools` wrote it from the parameter and result models."""
+    text = resources.files("mcp_server").joinpath("tool_list.json").read_text(encoding="utf-8")
+    return tuple(types.Tool.model_validate(tool) for tool in json.loads(text))
+
+
+async def _call_tool(
+    service: VisionService, context: ServerRequestContext, params: types.CallToolRequestParams
+) -> types.CallToolResult | types.InputRequiredResult:
+    tool = _tool_named(params.name)
+    arguments = dict(params.arguments or {})
+    _refuse_unknown_arguments(tool, arguments)
+    async with ProgressReporter(context.session) as progress:
+        call = Call(
+            reply_within_s=service.settings.reply_within_s,
+            progress=progress.report,
+            client_roots=lambda: client_roots(context, params),
+        )
+        try:
+            result = await run_tool(service, tool, arguments, call)
+        except NeedsClientRoots:
+            return types.InputRequiredResult(input_requests={"roots": types.ListRootsRequest()})
+        except VisionError as error:
+            log_error(tool.name, error)
+            return _error_result(error)
+        except Exception:  # the outermost handler: one broken call must not end the server
+            logger.exception("%s failed", tool.name)
+            return _error_result(WorkerFailed("the server failed on this call", "This is a bug; see its log (stderr)."))
+    value = result.model_dump(mode="json")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=value)
+
+
+async def run_tool(service: VisionService, tool: Tool, arguments: dict[str, Any], call: Call) -> ToolResult:
+    """Runs one tool on unchecked arguments. Raises VisionError, InvalidArgument for bad values."""
+    parameters = checked(tool.parameters, arguments)
+    try:
+        # A wider bound than the reply's own: tools stop by themselves in time; this catches one that does not.
+        with anyio.fail_after(service.settings.reply_within_s + service.settings.decode_timeout_s):
+            return await tool.run(service, parameters, call)
+    except TimeoutError as e:
+        raise WorkerFailed("the call took too long and was stopped", "Ask for less: fewer pages or a region.") from e
+
+
+def checked(model: type[Parameters], arguments: dict[str, Any]) -> Parameters:
+    """The arguments as the tool's parameters. Raises InvalidArgument that names the argument."""
+    try:
+        return model.model_validate(arguments)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "arguments"
+        field = model.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+        about = (field.description if field else None) or f"Arguments: {', '.join(model.model_fields)}."
+        raise InvalidArgument(f"{name}: {first['msg']}", about) from e
+
+
+def _tool_named(name: str) -> Tool:
+    from tools.catalogue import TOOLS
+
+    for tool in TOOLS:
+        if tool.name == name:
+            return tool
+    known = ", ".join(tool.name for tool in TOOLS)
+    raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {name[:100]}. The tools are: {known}.")
+
+
+def _refuse_unknown_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
+    unknown = [name for name in arguments if name not in tool.parameters.model_fields]
+    if unknown:
+        known = ", ".join(tool.parameters.model_fields)
+        raise MCPError(types.INVALID_PARAMS, f"{tool.name} has no argument {unknown[0][:100]!r}. It takes: {known}.")
+
+
+def _error_result(error: VisionError) -> types.CallToolResult:
+    value = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+    text = json.dumps(value, ensure_ascii=False)
+    # No structured content: it would have to follow the tool's result schema, which an error cannot.
+    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=True)
+
+
+def log_error(name: str, error: VisionError) -> None:
+    """One line for what a client did wrong, the whole story for what broke here."""
+    logger.info("%s: %s: %s", name, error.code, error.message)
+    if isinstance(error, WorkerFailed):
+        for note in getattr(error, "__notes__", ()):
+            logger.warning("%s", note)

@@ -1,0 +1,74 @@
+"""The command line: `internvl-mcp` serves over stdio, `call` runs one tool from a shell, `doctor` says what works.
+
+Imports stay inside the functions that need them: a client waits for the server's first reply.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcp_server import __version__, settings
+from vision.config import Settings
+from vision.errors import ConfigError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="internvl-mcp: %(message)s")
+    try:
+        configured = settings.load(options)
+    except ConfigError as error:
+        print(f"internvl-mcp: {error.message}\n{error.hint}", file=sys.stderr)  # noqa: T201
+        return 2
+    return options.run(options, configured)
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    settings.add_flags(shared)
+    shared.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="warning", help="what goes to stderr"
+    )
+    parser = argparse.ArgumentParser(
+        prog="internvl-mcp",
+        description="Gives agents tools to see with. Without a command: the MCP server over standard input and output.",
+        parents=[shared],
+    )
+    parser.add_argument("--version", action="version", version=f"internvl-mcp {__version__}")
+    parser.set_defaults(run=_serve)
+    commands = parser.add_subparsers(title="commands", metavar="")
+    call = commands.add_parser("call", help="run one tool from the shell", parents=[shared])
+    call.add_argument("tool", help="such as extract_text; without arguments its parameters are listed")
+    call.add_argument("arguments", nargs="*", metavar="name=value", help="a value without a name is the source")
+    call.add_argument("--arguments", dest="json_arguments", metavar="JSON", help="all arguments as a JSON object")
+    call.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    call.set_defaults(run=_call)
+    doctor = commands.add_parser("doctor", help="what works here, and what to do about the rest", parents=[shared])
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _serve(_: argparse.Namespace, configured: Settings) -> int:
+    from mcp_server.app import build_app
+    from mcp_server.stdio import serve
+    from vision.service import VisionService
+
+    service = VisionService(configured, Path.cwd())
+    serve(build_app(service), service)
+    return 0
+
+
+def _call(options: argparse.Namespace, configured: Settings) -> int:
+    from mcp_server.shell import call_tool
+
+    return call_tool(options, configured)
+
+
+def _doctor(_: argparse.Namespace, configured: Settings) -> int:
+    from mcp_server.doctor import examine
+
+    return examine(configured)

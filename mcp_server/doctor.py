@@ -1,0 +1,123 @@
+"""`internvl-mcp doctor`: tries what the server needs on this machine and says what to do about the rest."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import anyio
+
+from mcp_server import __version__
+from vision.access.opened import this_host
+from vision.call import Call
+from vision.config import Settings
+from vision.errors import VisionError
+from vision.machine import available_cores, memory_bytes
+from vision.reading import read_pages
+from vision.service import VisionService
+from vision.workers.sandbox import landlock_abi
+
+# Drawn by the self-test itself, so that it needs no file: the recogniser must read these words back.
+_WORDS = "Hello 2026"
+_SELF_TEST = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='600' height='160'%3E"
+    "%3Crect width='600' height='160' fill='white'/%3E"
+    f"%3Ctext x='40' y='100' font-size='64' font-family='Helvetica'%3E{_WORDS}%3C/text%3E%3C/svg%3E"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`state`: ok, absent (works without it) or broken (does not work until it is mended)."""
+
+    state: Literal["ok", "absent", "broken"]
+    what: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> int:
+    """Prints a line for each check; 1 when something that the server needs is broken."""
+    marks = {"ok": "ok    ", "absent": "absent", "broken": "BROKEN"}
+    broken = False
+    for finding in anyio.run(_findings, settings):
+        sys.stdout.write(f"{marks[finding.state]}  {finding.what}\n")
+        if finding.advice:
+            sys.stdout.write(f"        {finding.advice}\n")
+        broken = broken or finding.state == "broken"
+    sys.stdout.write("\nAdd it to Claude Code:  claude mcp add internvl -- internvl-mcp\n")
+    sys.stdout.write("Add it to Codex:        codex mcp add internvl -- internvl-mcp\n")
+    return 1 if broken else 0
+
+
+async def _findings(settings: Settings) -> list[Finding]:
+    findings = [_versions(), _machine(), _roots(settings), _sandbox()]
+    async with VisionService(settings, Path.cwd()) as service:
+        try:
+            findings.append(Finding("ok", f"text recognition: {await _reads_a_picture(service)}"))
+        except VisionError as e:
+            findings.append(Finding("broken", f"text recognition: {e.message}", e.hint))
+    return [*findings, _clipboard(), _model()]
+
+
+def _versions() -> Finding:
+    return Finding("ok", f"internvl-mcp {__version__}, Python {platform.python_version()}, {platform.platform()}")
+
+
+def _machine() -> Finding:
+    total, free = memory_bytes()
+    memory = f", {total / 2**30:.1f} GiB memory ({(free or 0) / 2**30:.1f} free)" if total else ""
+    return Finding("ok", f"{available_cores()} cores{memory}")
+
+
+def _roots(settings: Settings) -> Finding:
+    roots = [str(root) for root in settings.roots]
+    here = Path.cwd()
+    if settings.use_working_directory and here != Path(here.anchor):
+        roots.append(f"{here} (working directory)")
+    missing = [str(root) for root in settings.roots if not root.is_dir()]
+    if missing:
+        return Finding("broken", f"no such folder: {', '.join(missing)}", "Mend --root or INTERNVL_MCP_ROOTS.")
+    if not roots:
+        advice = "Start in a project folder, or allow one with --root DIR or INTERNVL_MCP_ROOTS."
+        return Finding("absent", "no folder may be read but those the client declares", advice)
+    return Finding("ok", f"files may be read under: {', '.join(roots)}")
+
+
+def _sandbox() -> Finding:
+    abi = landlock_abi()
+    if abi:
+        return Finding("ok", f"decoders are locked away from files and network (Landlock ABI {abi})")
+    advice = "They run in processes of their own, with time and memory limits; Linux 5.13 or later adds this lock."
+    return Finding("absent", "decoders cannot be locked away from files on this system", advice)
+
+
+async def _reads_a_picture(service: VisionService) -> str:
+    call = Call(reply_within_s=service.settings.reply_within_s)
+    with await service.open(_SELF_TEST, call) as media:
+        pages = [page async for page in read_pages(service, media, call, output="text")]
+    found = pages[0].page.text
+    if found != _WORDS:
+        raise VisionError(
+            f"read {found!r} where {_WORDS!r} stands", "Reinstall: pip install --force-reinstall rapidocr"
+        )
+    return f"read {found!r} back in {call.elapsed_s:.1f} s, the recogniser's start included"
+
+
+def _clipboard() -> Finding:
+    tools = {"posix": ("wl-paste", "xclip"), "macos": ("osascript",), "wsl": ("powershell.exe",), "windows": ()}
+    names = tools[this_host().kind]
+    if not names or any(shutil.which(name) for name in names):
+        return Finding("ok", "pictures can be taken from the clipboard")
+    return Finding("absent", "no tool that reads the clipboard", f"Install one of: {', '.join(names)}.")
+
+
+def _model() -> Finding:
+    return Finding(
+        "absent",
+        "no InternVL engine (not part of this version)",
+        "Documents, text, printed chart values and video facts work without it; descriptions do not.",
+    )

@@ -1,0 +1,143 @@
+"""Reads the settings: flags before environment (INTERNVL_MCP_*) before a TOML file before defaults.
+
+The one place that looks at the environment. An unknown key or a bad value is a ConfigError that names it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from vision.config import Settings
+from vision.errors import ConfigError
+
+PREFIX = "INTERNVL_MCP_"
+# Read by others: where the settings file is, and where the tests find third-party media.
+_NOT_SETTINGS = frozenset({f"{PREFIX}CONFIG", f"{PREFIX}MEDIA"})
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """One flag for each setting; a list takes its singular and may be repeated."""
+    group = parser.add_argument_group("settings", f"also as {PREFIX}NAME, or name = value in the settings file")
+    group.add_argument("--config", metavar="FILE", help="settings file (TOML)")
+    for name, field in Settings.model_fields.items():
+        repeated: dict[str, Any] = {"action": "append"} if _is_list(field) else {}
+        group.add_argument(flag_of(name, field), dest=name, metavar=_metavar(field), help=_help(field), **repeated)
+
+
+def flag_of(name: str, field: FieldInfo) -> str:
+    return "--" + (name.removesuffix("s") if _is_list(field) else name).replace("_", "-")
+
+
+def load(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in force. Raises ConfigError."""
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    path = flags.config or environment.get(f"{PREFIX}CONFIG")
+    for layer, found in (
+        ("the settings file", _from_file(Path(path).expanduser() if path else default_file(environment), bool(path))),
+        ("the environment", _from_environment(environment)),
+        ("the command line", {k: v for k in Settings.model_fields if (v := getattr(flags, k)) is not None}),
+    ):
+        values |= found
+        origin |= dict.fromkeys(found, layer)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as e:
+        raise _bad_value(e, origin) from e
+    return settings.model_copy(update={"roots": tuple(root.expanduser().absolute() for root in settings.roots)})
+
+
+def default_file(environment: Mapping[str, str]) -> Path:
+    """Where the settings file lies unless told otherwise: the system's own folder for settings."""
+    if sys.platform == "win32":
+        base = environment.get("APPDATA")
+    else:
+        base = environment.get("XDG_CONFIG_HOME")
+    folder = Path(base) if base else Path.home() / ".config"
+    return folder / "internvl-mcp" / "config.toml"
+
+
+def _from_file(path: Path, must_exist: bool) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as e:
+        if must_exist:
+            raise ConfigError(f"there is no settings file {path}", "Check --config or INTERNVL_MCP_CONFIG.") from e
+        return {}
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"the settings file {path} cannot be read", "It must be UTF-8 text you may read.") from e
+    import tomllib  # most people have no file; they do not wait for its parser
+
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(
+            f"the settings file {path} is not valid TOML: {e}", "Write lines like max_pages = 100."
+        ) from e
+    _refuse_unknown(values, f"in {path}", lambda name: name)
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found = {
+        key.removeprefix(PREFIX).lower(): text
+        for key, text in environment.items()
+        if key.startswith(PREFIX) and key not in _NOT_SETTINGS and text != ""
+    }
+    _refuse_unknown(found, "in the environment", lambda name: PREFIX + name.upper())
+    for name, text in found.items():
+        if _is_list(Settings.model_fields[name]):
+            separator = os.pathsep if name == "roots" else ","
+            found[name] = [part.strip() for part in text.split(separator) if part.strip()]
+    return found
+
+
+def _refuse_unknown(values: Mapping[str, Any], where: str, shown: typing.Callable[[str], str]) -> None:
+    for name in values:
+        if name not in Settings.model_fields:
+            known = ", ".join(shown(n) for n in Settings.model_fields)
+            raise ConfigError(f"there is no setting {shown(name)} ({where})", f"Known: {known}.")
+
+
+def _bad_value(error: ValidationError, origin: Mapping[str, str]) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0])
+    field = Settings.model_fields[name]
+    where = origin.get(name, "the settings")
+    return ConfigError(
+        f"{name} in {where}: {first['msg']} (got {first['input']!r})",
+        f"{name}: {field.description} Default: {_shown_default(field)}.",
+    )
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return typing.get_origin(field.annotation) is tuple
+
+
+def _metavar(field: FieldInfo) -> str:
+    inner = typing.get_args(field.annotation)[0] if _is_list(field) else field.annotation
+    names: dict[Any, str] = {Path: "DIR", str: "HOST", int: "N", float: "SECONDS", bool: "yes|no"}
+    return names.get(inner, "VALUE") if not isinstance(inner, types.UnionType) else "VALUE"
+
+
+def _help(field: FieldInfo) -> str:
+    repeated = " May be repeated." if _is_list(field) else ""
+    return f"{field.description}{repeated} Default: {_shown_default(field)}.".replace("%", "%%")
+
+
+def _shown_default(field: FieldInfo) -> str:
+    if field.default == ():
+        return "none"
+    if isinstance(field.default, bool):
+        return "yes" if field.default else "no"
+    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)

@@ -1,0 +1,49 @@
+"""Serves one client over standard input and output until it goes away or a signal comes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+
+    from vision.service import VisionService
+
+logger = logging.getLogger("internvl_mcp")
+
+
+def serve(app: Server, service: VisionService) -> None:
+    """Returns never: ends the process with status 0 on end of input, SIGINT or SIGTERM, workers first."""
+    try:
+        anyio.run(_serve, app, service)
+    finally:
+        service.close()
+        logging.shutdown()
+        # The SDK's reader thread may still block on standard input, and would keep an ordinary exit waiting for it.
+        os._exit(0)
+
+
+async def _serve(app: Server, service: VisionService) -> None:
+    from mcp.server.stdio import stdio_server
+
+    async with anyio.create_task_group() as group:
+        if sys.platform != "win32":
+            group.start_soon(_end_on_signal, service)
+        async with stdio_server() as (incoming, outgoing):
+            await app.run(incoming, outgoing, app.create_initialization_options())
+        group.cancel_scope.cancel()
+
+
+async def _end_on_signal(service: VisionService) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            logger.info("%s: ending", signal.Signals(number).name)
+            service.close()
+            logging.shutdown()
+            os._exit(0)

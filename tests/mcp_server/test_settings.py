@@ -1,0 +1,82 @@
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+
+from mcp_server import settings
+from vision.config import Settings
+from vision.errors import ConfigError
+
+
+def load(arguments: list[str], environment: dict[str, str] | None = None) -> Settings:
+    parser = argparse.ArgumentParser()
+    settings.add_flags(parser)
+    return settings.load(parser.parse_args(arguments), environment or {})
+
+
+def test_without_any_setting_the_defaults_hold(tmp_path: Path) -> None:
+    assert load([], {"XDG_CONFIG_HOME": str(tmp_path)}) == Settings()
+
+
+def test_a_flag_beats_the_environment_and_the_environment_beats_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("max_pages = 1\nmax_frames = 1\ndecoders = 1\n")
+    environment = {"INTERNVL_MCP_MAX_PAGES": "2", "INTERNVL_MCP_MAX_FRAMES": "2", "INTERNVL_MCP_CONFIG": str(file)}
+    found = load(["--max-pages", "3"], environment)
+    assert (found.max_pages, found.max_frames, found.decoders) == (3, 2, 1)
+
+
+def test_the_file_is_found_in_the_settings_folder_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "internvl-mcp").mkdir()
+    (tmp_path / "internvl-mcp" / "config.toml").write_text('roots = ["/data"]\n')
+    assert load([], {"XDG_CONFIG_HOME": str(tmp_path)}).roots == (Path("/data"),)
+
+
+def test_lists_come_from_repeated_flags_path_lists_and_commas(tmp_path: Path) -> None:
+    assert load(["--root", "/a", "--root", "/b"]).roots == (Path("/a"), Path("/b"))
+    environment = {"INTERNVL_MCP_ROOTS": os.pathsep.join(["/a", "/b"]), "INTERNVL_MCP_ALLOWED_HOSTS": "x.org, y.org"}
+    found = load([], {**environment, "XDG_CONFIG_HOME": str(tmp_path)})
+    assert found.roots == (Path("/a"), Path("/b"))
+    assert found.allowed_hosts == ("x.org", "y.org")
+
+
+def test_every_setting_has_a_flag_and_a_variable_that_set_it(tmp_path: Path) -> None:
+    written = {str: "x.org", Path: "/x", int: "501", float: "7.5", bool: "yes"}
+    for name, field in Settings.model_fields.items():
+        kinds = [kind for kind in written if kind.__name__ in str(field.annotation)]
+        text = "no" if field.default is True else written[kinds[0]]
+        if name == "decoders":
+            text = "3"
+        flagged = getattr(load([settings.flag_of(name, field), text], {"XDG_CONFIG_HOME": str(tmp_path)}), name)
+        variable = f"INTERNVL_MCP_{name.upper()}"
+        varied = getattr(load([], {variable: text, "XDG_CONFIG_HOME": str(tmp_path)}), name)
+        assert flagged == varied != field.default, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [
+        (["--max-pages", "many"], {}, "max_pages"),
+        (["--max-pages", "0"], {}, "max_pages"),
+        ([], {"INTERNVL_MCP_MAX_PIXELS": "lots"}, "max_pixels"),
+        ([], {"INTERNVL_MCP_MAX_PIXEL": "1"}, "INTERNVL_MCP_MAX_PIXEL"),
+        (["--config", "/nowhere/at/all.toml"], {}, "all.toml"),
+    ],
+)
+def test_a_bad_value_or_unknown_key_is_an_error_that_names_it(
+    arguments: list[str], environment: dict[str, str], named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(arguments, {**environment, "XDG_CONFIG_HOME": str(tmp_path)})
+    assert named in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(("text", "named"), [("max_page = 3", "max_page"), ("max_pages = ", "TOML"), ("\xff", "")])
+def test_a_broken_settings_file_is_an_error(text: str, named: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError) as caught:
+        load(["--config", str(file)])
+    assert named in caught.value.message

@@ -1,0 +1,24 @@
+"""The tools, in the order in which they are listed."""
+
+from __future__ import annotations
+
+from tools import (
+    analyze_video,
+    answer_chart,
+    describe_image,
+    extract_text,
+    locate_objects,
+    manage_model,
+    read_document,
+)
+from tools.tool import Tool
+
+TOOLS: tuple[Tool, ...] = (
+    describe_image.TOOL,
+    extract_text.TOOL,
+    read_document.TOOL,
+    answer_chart.TOOL,
+    analyze_video.TOOL,
+    locate_objects.TOOL,
+    manage_model.TOOL,
+)

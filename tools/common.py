@@ -1,0 +1,51 @@
+"""Parameters and result parts that several tools share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tools.result import EngineUsed, SourceFacts
+from vision.service import Media
+from vision.types import Box, TextLine
+
+Source = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="File path (relative to the working directory, ~ or file:// too), https URL, data: URI, "
+        "or the word clipboard.",
+    ),
+]
+Region = Annotated[Box | None, Field(description="[x1, y1, x2, y2] in pixels of the original; read at full resolution")]
+Pages = Annotated[str | None, Field(description='Pages such as "1-5,9"; all when left out.')]
+Password = Annotated[str | None, Field(description="Password of an encrypted PDF.")]
+CursorText = Annotated[str | None, Field(description="next_cursor of the last result, for the rest")]
+
+OCR_ENGINE = EngineUsed(
+    name="ocr",
+    reason="the embedded engine: it reads text and measures pixels; no InternVL engine is set up on this machine",
+)
+NEEDS_MODEL = (
+    "The embedded engine reads text and measures pixels; it does not understand pictures, so it gives no answer of "
+    "its own. What it read and measured is below, to reason from."
+)
+
+
+def source_facts(media: Media, **known: float | int | None) -> SourceFacts:
+    return SourceFacts.model_validate(
+        {
+            "name": media.opened.name,
+            "sha256": media.opened.sha256,
+            "kind": media.kind.kind,
+            "format": media.kind.format,
+            **known,
+        }
+    )
+
+
+def whole_pixels(line: TextLine) -> TextLine:
+    """The line with its box and confidence rounded: shorter to send, and as exact as anyone can use."""
+    x1, y1, x2, y2 = (float(round(v)) for v in line.box)
+    return line.model_copy(update={"box": (x1, y1, x2, y2), "confidence": round(line.confidence, 2)})

@@ -1,0 +1,58 @@
+"""Every setting, with its default and what it does. Values only: `mcp_server.settings` reads them from flags,
+environment and file, and nothing else in the project looks at the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from vision.types import Frozen
+
+MIB = 1 << 20
+
+
+class Settings(Frozen):
+    """What a user may change. Sizes in bytes unless the name says otherwise, times in seconds."""
+
+    roots: tuple[Path, ...] = Field(
+        default=(), description="Folders whose files may be read, beside the working directory and the client's roots."
+    )
+    use_working_directory: bool = Field(
+        default=True, description="Whether files under the folder the server was started in may be read."
+    )
+    use_client_roots: bool = Field(
+        default=True, description="Whether files under the roots that the client declares may be read."
+    )
+    allow_http: bool = Field(default=False, description="Whether plain http:// addresses may be fetched.")
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts that may be fetched although they resolve to private or loopback addresses.",
+    )
+    max_bytes: int = Field(
+        default=256 * MIB, ge=1, description="Largest download, picture or document; local video is not bound by it."
+    )
+    max_pixels: int = Field(
+        default=80_000_000, ge=1, description="Largest picture or video frame, in pixels (width times height)."
+    )
+    max_pages: int = Field(default=5_000, ge=1, description="Longest document that is opened, in pages.")
+    max_frames: int = Field(default=64, ge=1, le=512, description="Most frames of a video looked at in one call.")
+    fetch_timeout_s: float = Field(default=30.0, gt=0, description="Time for fetching one address, redirects included.")
+    decode_timeout_s: float = Field(
+        default=30.0, gt=0, description="Longest time a decoder may spend between two results before it is ended."
+    )
+    decoder_memory_mb: int = Field(
+        default=600, ge=300, description="Resident memory (MiB) at which a decoder process is ended."
+    )
+    decoders: int = Field(default=2, ge=1, le=16, description="Decoder processes that may run side by side.")
+    ocr_threads: int = Field(default=0, ge=0, description="Threads of the text recogniser; 0 takes every core.")
+    reply_within_s: float = Field(
+        default=45.0, gt=0, description="A call replies within this time, with what it has and a cursor for the rest."
+    )
+    max_reply_tokens: int = Field(
+        default=8_000, ge=500, description="Estimated tokens a reply may hold; next_cursor fetches the rest."
+    )
+    idle_unload_s: float = Field(
+        default=300.0, gt=0, description="Decoder and recogniser processes end after being idle this long."
+    )

@@ -1,0 +1,75 @@
+"""Pages to read, whatever they come from: documents with a text layer, scans, pictures, multi-page TIFFs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+from vision.call import Call
+from vision.errors import InvalidArgument
+from vision.media.document_pages import DocumentPage, page_from_ocr, parse_pages
+from vision.service import Media, Picture, VisionService
+from vision.types import Box
+from vision.workers.jobs import DocumentItem
+
+
+@dataclass(frozen=True)
+class ReadPage:
+    """A page as read, at `place` of `total` chosen ones. Sizes and boxes are pixels where the source is a picture."""
+
+    place: int
+    total: int
+    page_count: int
+    title: str | None
+    page: DocumentPage
+
+
+async def read_pages(
+    service: VisionService,
+    media: Media,
+    call: Call,
+    *,
+    output: Literal["markdown", "text"],
+    pages: str | None = None,
+    region: Box | None = None,
+    after: int = 0,
+    password: str | None = None,
+) -> AsyncIterator[ReadPage]:
+    """The chosen pages from place `after` on, each read when the consumer asks for it.
+
+    Raises InvalidArgument (pages, region), UnsupportedMedia (video), and what decoding raises.
+    """
+    if media.kind.kind == "document":
+        if region is not None:
+            raise InvalidArgument("region works on pictures, not on documents", "Leave region out, or choose pages.")
+        async with service.document(media, call, output=output, pages=pages, after=after, password=password) as items:
+            async for item, pixels in items:
+                page = await _read_if_needed(service, media, item, pixels)
+                yield ReadPage(item.place, item.total, item.page_count, item.title or None, page)
+        return
+    first = await service.picture(media, call, region=region)
+    # All pages of a TIFF are pages; the frames of an animation are read only when asked for.
+    numbers = parse_pages(pages or "", first.info.pages) if media.kind.format == "tiff" or pages else (1,)
+    for place, number in list(enumerate(numbers))[after:]:
+        picture = first if number == 1 else await service.picture(media, call, page=number, region=region)
+        page = await _picture_page(service, picture, number)
+        yield ReadPage(place, len(numbers), picture.info.pages, None, page)
+
+
+async def _read_if_needed(service: VisionService, media: Media, item: DocumentItem, pixels: bytearray) -> DocumentPage:
+    if item.raster is None:
+        return item.page
+    found = await service.read_page_raster(media, item, pixels)
+    return page_from_ocr(item.page, found, item.scale)
+
+
+async def _picture_page(service: VisionService, picture: Picture, number: int) -> DocumentPage:
+    page = DocumentPage(
+        number=number,
+        width=picture.info.width,
+        height=picture.info.height,
+        needs_ocr=True,
+        ocr_reason="a picture has no text layer",
+    )
+    return page_from_ocr(page, await service.read_text(picture, page=number), 1.0)

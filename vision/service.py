@@ -1,0 +1,265 @@
+"""Joins access policy, decoders and engines: opens a source, has it decoded in a child process, has it read.
+
+Pixels stay in worker processes except on their way from a decoder to the recogniser; nothing here imports a decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import anyio
+from anyio.abc import TaskGroup
+
+from vision.access.opened import OpenedSource, open_source
+from vision.access.policy import AccessPolicy
+from vision.cache import ByteBoundedCache
+from vision.call import Call
+from vision.config import MIB, Settings
+from vision.errors import LimitExceeded, UnsupportedMedia
+from vision.media.sniff import MediaKind, sniff_file
+from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
+from vision.types import Box, PageText, TextLine, TextTable
+from vision.workers import jobs
+from vision.workers.pool import Results, WorkerPool
+from vision.workers.process import WorkerSpec
+
+_OCR_MEMORY_MB = 1100
+_CACHED_TEXT_BYTES = 32 * MIB
+_REAP_EVERY_S = 5.0
+# Pictures that may move: analyze_video takes them, whatever sniffing calls them.
+ANIMATED = ("gif", "webp", "png")
+# 150 dpi reads as well as 200 on printed pages at half the work (benchmarks/results/document_quality.json).
+SCAN_DPI = 150.0
+
+
+@dataclass(frozen=True)
+class Media:
+    """An opened source and what it is. Close it with `with`."""
+
+    opened: OpenedSource
+    kind: MediaKind
+
+    def __enter__(self) -> Media:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.opened.file.close()
+
+
+@dataclass(frozen=True)
+class FrameText:
+    """The text on one frame of a video, boxes in pixels as shown; None where there was no time left to read it."""
+
+    time_s: float
+    lines: tuple[TextLine, ...] | None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture or region: facts, and its RGB pixels."""
+
+    info: jobs.PictureItem
+    pixels: bytearray
+    key: str
+
+
+class VisionService:
+    """Use as an async context manager; leaving it ends every worker process."""
+
+    def __init__(self, settings: Settings, working_directory: Path) -> None:
+        self.settings = settings
+        self._cwd = working_directory
+        decoder = WorkerSpec("media", settings.decoder_memory_mb, settings.decode_timeout_s)
+        reader = WorkerSpec("ocr", _OCR_MEMORY_MB, settings.decode_timeout_s, settings.ocr_threads)
+        self._decoders = WorkerPool(decoder, settings.decoders)
+        self._readers = WorkerPool(reader, 1)
+        self._texts: ByteBoundedCache[PageText] = ByteBoundedCache(_CACHED_TEXT_BYTES)
+        self._background: TaskGroup | None = None
+
+    async def __aenter__(self) -> VisionService:
+        self._background = anyio.create_task_group()
+        await self._background.__aenter__()
+        self._background.start_soon(self._end_idle_workers)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if self._background is not None:
+            self._background.cancel_scope.cancel()
+            await self._background.__aexit__(None, None, None)
+
+    def close(self) -> None:
+        """Ends every worker process at once; safe to call from a signal handler of the event loop."""
+        self._decoders.close()
+        self._readers.close()
+
+    async def _end_idle_workers(self) -> None:
+        while True:
+            await anyio.sleep(min(_REAP_EVERY_S, self.settings.idle_unload_s))
+            self._decoders.end_idle(self.settings.idle_unload_s)
+            self._readers.end_idle(self.settings.idle_unload_s)
+
+    def workers(self) -> dict[str, int]:
+        """How many worker processes are up, by role."""
+        return {"media": len(self._decoders), "ocr": len(self._readers)}
+
+    async def open(self, source: str, call: Call) -> Media:
+        """Opens what the client named, under the access policy, and tells its kind from its content.
+
+        Raises every error of `vision.access`, UnsupportedMedia and LimitExceeded.
+        """
+        opened = await open_source(source, await self._policy(call), self._cwd)
+        try:
+            kind = sniff_file(opened.file)
+            if kind.kind != "video" and opened.size > self.settings.max_bytes:
+                raise LimitExceeded(
+                    f"{opened.name} has {opened.size} bytes; pictures and documents may have {self.settings.max_bytes}",
+                    "Use a smaller version, or raise max_bytes.",
+                )
+            return Media(opened, kind)
+        except BaseException:
+            opened.file.close()
+            raise
+
+    async def _policy(self, call: Call) -> AccessPolicy:
+        settings = self.settings
+        roots = list(settings.roots)
+        # A server started in / was started by a desktop program, not in a project: / is then no permission.
+        if settings.use_working_directory and self._cwd != Path(self._cwd.anchor):
+            roots.append(self._cwd)
+        if settings.use_client_roots:
+            roots.extend(await call.client_roots())
+        return AccessPolicy(
+            roots=tuple(roots),
+            allow_http=settings.allow_http,
+            allowed_hosts=settings.allowed_hosts,
+            max_bytes=settings.max_bytes,
+            fetch_timeout_s=settings.fetch_timeout_s,
+        )
+
+    async def picture(
+        self, media: Media, call: Call, *, page: int = 1, region: Box | None = None, measure: bool = False
+    ) -> Picture:
+        """Decodes a still picture (or one page of it, or a region). Raises UnsupportedMedia for other kinds."""
+        if media.kind.kind != "image":
+            raise UnsupportedMedia(
+                f"{media.opened.name} is a {media.kind.kind} ({media.kind.format}), not a picture",
+                "Use read_document for documents and analyze_video for video.",
+            )
+        params = jobs.PictureParams(
+            format=media.kind.format, page=page, region=region, max_pixels=self.settings.max_pixels, measure=measure
+        )
+        info, pixels = await self._decoders.first(
+            jobs.PICTURE, params, file=media.opened.file, on_progress=call.progress
+        )
+        return Picture(info, pixels, f"{media.opened.sha256}:{page}:{region}")
+
+    async def read_text(self, picture: Picture, *, page: int = 1, tables: bool = True) -> PageText:
+        """The text in a picture, boxes in pixels of the original."""
+        info = picture.info
+        found = await self._recognise(picture.pixels, info.raster, f"{picture.key}:{info.scale}:{tables}", tables)
+        return moved(found, 1 / info.scale, info.origin, page)
+
+    async def _recognise(self, pixels: bytearray, raster: jobs.Raster, key: str, tables: bool) -> PageText:
+        known = self._texts.get(key)
+        if known is None:
+            params = jobs.TextParams(raster=raster, tables=tables)
+            known, _ = await self._readers.first(jobs.TEXT, params, blob=pixels)
+            self._texts.put(key, known, sum(len(line.text) * 2 + 200 for line in known.lines))
+        return known
+
+    @asynccontextmanager
+    async def document(
+        self, media: Media, call: Call, *, output: str, pages: str | None, after: int, password: str | None
+    ) -> AsyncIterator[Results[jobs.DocumentItem]]:
+        """A document's pages, decoded as they are asked for."""
+        params = jobs.DocumentParams.model_validate(
+            {
+                "format": media.kind.format,
+                "password": password,
+                "pages": pages,
+                "after": after,
+                "output": output,
+                "max_pages": self.settings.max_pages,
+                "max_pixels": self.settings.max_pixels,
+                "dpi": SCAN_DPI,
+            }
+        )
+        async with self._decoders.run(
+            jobs.DOCUMENT, params, file=media.opened.file, on_progress=call.progress
+        ) as results:
+            yield results
+
+    async def read_page_raster(self, media: Media, item: jobs.DocumentItem, pixels: bytearray) -> PageText:
+        """The text of a page that came as a picture; boxes in pixels of that picture."""
+        assert item.raster is not None
+        return await self._recognise(pixels, item.raster, f"{media.opened.sha256}:page {item.number}", tables=True)
+
+    async def watch(
+        self,
+        media: Media,
+        call: Call,
+        *,
+        start_s: float | None,
+        end_s: float | None,
+        max_frames: int,
+        keep_s: float,
+    ) -> AsyncIterator[VideoFacts | Shot | Stretch | Subtitle | Watched | FrameText]:
+        """A video's facts, then what is measured and read in the segment, in order of time.
+
+        When less than `keep_s` is left for the reply, frames come unread. Raises UnsupportedMedia for other kinds.
+        """
+        if media.kind.kind != "video" and media.kind.format not in ANIMATED:
+            raise UnsupportedMedia(
+                f"{media.opened.name} is a {media.kind.kind} ({media.kind.format}), not a video",
+                "Use describe_image for pictures and read_document for documents.",
+            )
+        params = jobs.VideoParams(
+            start_s=start_s,
+            end_s=end_s,
+            max_frames=min(max_frames, self.settings.max_frames),
+            max_pixels=self.settings.max_pixels,
+            budget_s=max(1.0, call.left_s - keep_s),
+        )
+        shown_width = 0
+        async with self._decoders.run(jobs.VIDEO, params, file=media.opened.file, on_progress=call.progress) as got:
+            async for item, pixels in got:
+                if item.facts is not None:
+                    shown_width = item.facts.width
+                if item.frame_s is None:
+                    event = item.facts or item.shot or item.stretch or item.subtitle or item.watched
+                    assert event is not None
+                    yield event
+                elif call.left_s < keep_s:
+                    yield FrameText(item.frame_s, None)
+                else:
+                    yield await self._frame_text(media, item, pixels, shown_width)
+
+    async def _frame_text(self, media: Media, item: jobs.VideoItem, pixels: bytearray, width: int) -> FrameText:
+        assert item.frame_s is not None and item.raster is not None
+        key = f"{media.opened.sha256}:at {item.frame_s}"
+        text = await self._recognise(pixels, item.raster, key, tables=False)
+        return FrameText(item.frame_s, moved(text, width / item.raster.width, (0, 0), page=1).lines)
+
+
+def moved(text: PageText, factor: float, origin: tuple[float, float], page: int) -> PageText:
+    """The same text with its boxes scaled by `factor`, then shifted by `origin`."""
+
+    def place(box: Box) -> Box:
+        x, y = origin
+        x1, y1, x2, y2 = (round(v * factor, 1) for v in box)
+        return (x1 + x, y1 + y, x2 + x, y2 + y)
+
+    lines = tuple(
+        TextLine(text=line.text, box=place(line.box), confidence=line.confidence, page=page) for line in text.lines
+    )
+    tables = tuple(TextTable(box=place(table.box), rows=table.rows, page=page) for table in text.tables)
+    return PageText(lines=lines, tables=tables, rotation=text.rotation)

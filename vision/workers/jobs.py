@@ -1,0 +1,125 @@
+"""The jobs that worker processes do: their names, parameters and results, as both sides see them.
+
+Light on purpose (pydantic only): the server imports this, the decoders behind it load in the child alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from vision.errors import LimitExceeded
+from vision.media.document_pages import DocumentPage
+from vision.media.measure_types import PictureFacts
+from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
+from vision.types import Box, Frozen, PageText
+
+Role = Literal["media", "ocr"]
+P = TypeVar("P", bound=Frozen)
+R = TypeVar("R", bound=Frozen)
+
+
+@dataclass(frozen=True)
+class Job(Generic[P, R]):
+    name: str
+    role: Role
+    params: type[P]
+    item: type[R]
+
+
+class Raster(Frozen):
+    """The size of the picture in the blob: rows of `width` RGB pixels, 3 bytes each."""
+
+    width: int
+    height: int
+
+
+class PictureParams(Frozen):
+    """`page`: of a TIFF or frame of an animation. `region`: pixels of the upright original. `measure`: facts too."""
+
+    format: str
+    page: int = 1
+    region: Box | None = None
+    max_pixels: int
+    max_side: int | None = None
+    measure: bool = False
+
+
+class PictureItem(Frozen):
+    """Size of the original, and the raster: pixel (x, y) of it stands at origin + (x, y) / scale of the original."""
+
+    width: int
+    height: int
+    pages: int
+    raster: Raster
+    scale: float
+    origin: tuple[float, float]
+    facts: PictureFacts | None
+
+
+class DocumentParams(Frozen):
+    """`pages` as in "1-5,9", None for all; `after`: how many of the chosen pages to skip."""
+
+    format: str
+    password: str | None = None
+    pages: str | None = None
+    after: int = 0
+    output: Literal["markdown", "text"]
+    max_pages: int
+    max_pixels: int
+    dpi: float
+
+
+class DocumentItem(Frozen):
+    """One page, at `place` of `total` chosen ones. A page for OCR brings its raster, at `scale` pixels a point."""
+
+    place: int
+    total: int
+    page_count: int
+    title: str
+    page: DocumentPage
+    raster: Raster | None = None
+    scale: float = 1.0
+
+
+class VideoParams(Frozen):
+    """Times in seconds; `budget_s`: how long the look may take before it ends with what it has."""
+
+    start_s: float | None = None
+    end_s: float | None = None
+    max_frames: int
+    max_pixels: int
+    budget_s: float
+
+
+class VideoItem(Frozen):
+    """One of: the facts (first), a shot, a stretch, a subtitle, a frame with its raster, what was looked at (last)."""
+
+    facts: VideoFacts | None = None
+    shot: Shot | None = None
+    stretch: Stretch | None = None
+    subtitle: Subtitle | None = None
+    watched: Watched | None = None
+    frame_s: float | None = None
+    raster: Raster | None = None
+
+
+class TextParams(Frozen):
+    """Read the picture in the blob."""
+
+    raster: Raster
+    tables: bool = True
+
+
+PICTURE = Job("picture", "media", PictureParams, PictureItem)
+DOCUMENT = Job("document", "media", DocumentParams, DocumentItem)
+VIDEO = Job("video", "media", VideoParams, VideoItem)
+TEXT = Job("text", "ocr", TextParams, PageText)
+JOBS: dict[str, Job[Any, Any]] = {job.name: job for job in (PICTURE, DOCUMENT, VIDEO, TEXT)}
+
+
+def memory_exceeded() -> LimitExceeded:
+    return LimitExceeded(
+        "the file needs more memory to decode than a decoder may have",
+        "Use a smaller version or a region of it, or raise decoder_memory_mb.",
+    )

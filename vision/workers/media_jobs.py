@@ -1,0 +1,98 @@
+"""The decoders' side of the jobs: pictures, documents and video become values and RGB rasters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.media.sniff import MediaKind
+from vision.workers import jobs
+from vision.workers.child import Handler, Input, Output
+
+
+def handlers(threads: int) -> dict[str, Handler]:
+    return {jobs.PICTURE.name: picture, jobs.DOCUMENT.name: document, jobs.VIDEO.name: video}
+
+
+def picture(work: Input) -> Iterator[Output]:
+    from vision.media.images import load_image
+    from vision.media import measure_types
+
+    params: jobs.PictureParams = work.params
+    loaded = load_image(
+        _file(work),
+        MediaKind("image", params.format),
+        page=params.page,
+        region=params.region,
+        max_pixels=params.max_pixels,
+    )
+    item = jobs.PictureItem(
+        width=loaded.width,
+        height=loaded.height,
+        pages=loaded.pages,
+        raster=_raster(loaded.rgb),
+        scale=loaded.scale,
+        origin=(loaded.region[0], loaded.region[1]),
+        facts=measure_types.PictureFacts() if params.measure else None,
+    )
+    yield Output(item, _bytes(loaded.rgb))
+
+
+def document(work: Input) -> Iterator[Output]:
+    from vision.media.document_pages import parse_pages
+    from vision.media.documents import open_document
+
+    params: jobs.DocumentParams = work.params
+    with open_document(_file(work).read(), password=params.password, max_pages=params.max_pages) as opened:
+        numbers = parse_pages(params.pages or "", opened.page_count)
+        for place, number in list(enumerate(numbers))[params.after :]:
+            page = opened.read_page(number, format=params.output)
+            item = jobs.DocumentItem(
+                place=place, total=len(numbers), page_count=opened.page_count, title=opened.info.title, page=page
+            )
+            if not page.needs_ocr:
+                yield Output(item)
+                continue
+            rendered = opened.render(number, dpi=params.dpi, max_pixels=params.max_pixels)
+            raster = {"raster": _raster(rendered.rgb), "scale": rendered.scale}
+            yield Output(item.model_copy(update=raster), _bytes(rendered.rgb))
+
+
+def video(work: Input) -> Iterator[Output]:
+    from vision.media.video import SeenFrame, Shot, Stretch, Subtitle, VideoLimits, Watched, probe, watch
+
+    params: jobs.VideoParams = work.params
+    limits = VideoLimits(max_pixels=params.max_pixels, seconds=params.budget_s, max_text_frames=params.max_frames)
+    facts = probe(_file(work), limits)
+    yield Output(jobs.VideoItem(facts=facts))
+    # Evenly spread frames are for a model; text is read on the frames where the picture changes.
+    events = watch(_file(work), start_s=params.start_s, end_s=params.end_s, max_frames=1, limits=limits)
+    for event in events:
+        if isinstance(event, SeenFrame):
+            item = jobs.VideoItem(frame_s=event.time_s, raster=_raster(event.image))
+            yield Output(item, _bytes(event.image))
+        elif isinstance(event, Shot):
+            yield Output(jobs.VideoItem(shot=event))
+        elif isinstance(event, Stretch):
+            yield Output(jobs.VideoItem(stretch=event))
+        elif isinstance(event, Subtitle):
+            yield Output(jobs.VideoItem(subtitle=event))
+        elif isinstance(event, Watched):
+            yield Output(jobs.VideoItem(watched=event))
+
+
+def _file(work: Input) -> BinaryIO:
+    assert work.file is not None  # the server sends one with every job of this role
+    return work.file
+
+
+def _raster(rgb: npt.NDArray[np.uint8]) -> jobs.Raster:
+    height, width, _ = rgb.shape
+    return jobs.Raster(width=width, height=height)
+
+
+def _bytes(rgb: npt.NDArray[np.uint8]) -> memoryview:
+    return memoryview(np.ascontiguousarray(rgb)).cast("B")
