@@ -103,8 +103,8 @@ def pick_video(container: av.container.InputContainer, limits: VideoLimits) -> V
     still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     streams = [s for s in container.streams.video if not (s.disposition & still)]
     if not streams:
-        what = "only sound" if container.streams.audio else "no pictures"
-        raise UnsupportedMedia(f"There is {what} in this file: it has no video stream.", KINDS_HINT)
+        what = "It holds sound only" if container.streams.audio else "It holds no pictures"
+        raise UnsupportedMedia(f"This file is not a video. {what}: it has no video stream.", KINDS_HINT)
     most = max(s.frames for s in streams)
 
     def rank(s: VideoStream) -> tuple[bool, bool, bool, int, int]:

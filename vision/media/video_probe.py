@@ -14,8 +14,8 @@ from av.video.stream import VideoStream
 from vision.errors import DamagedMedia
 from vision.media import video_container as door
 from vision.media.video_picture import Orientation, hdr_of, orientation, shown_size
+from vision.media.video_segment import duration_of
 from vision.media.video_types import Chapter, VideoFacts, VideoLimits
-from vision.media.video_watch import duration_of
 
 if TYPE_CHECKING:
     from av.container.core import Chapter as AvChapter

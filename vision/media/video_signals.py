@@ -44,12 +44,16 @@ MIN_FROZEN_S = 2.0
 CHANGED_LEVEL = 20
 CHANGED_SHARE = 0.004
 """A picture is another one when so many pixels changed by so much: a short line of text does that."""
-SETTLED_SHARE = 0.01
+CHANGED_WHOLLY = 0.05
+SETTLED_SHARE = 0.003
 SETTLED_S = 0.2
 SHOT_PATIENCE_S = 0.75
 """In a shot that never settles the first picture to read is taken at this age."""
 CHANGE_GAP_S = 0.5
+SMALL_CHANGE_GAP_S = 1.5
 RESTLESS_GAP_S = 3.0
+"""Least time since the last chosen picture: for a settled one that is wholly another, one changed in a part, and one in
+which things move."""
 BURST = 6
 
 
@@ -133,7 +137,10 @@ class CutDetector:
         if self._sparse:
             return now.difference >= SPARSE_DIFFERENCE and now.histogram_difference >= SPARSE_HISTOGRAM
         around = float(np.mean(self._before)) if self._before else 0.0
-        return now.difference >= max(CUT_DIFFERENCE, CUT_RATIO * around) and now.histogram_difference >= CUT_HISTOGRAM
+        least = max(CUT_DIFFERENCE, CUT_RATIO * around)
+        # Scenes in the same shades (two faces in one room) differ much, and by far more than what moves.
+        other_shades = now.histogram_difference >= CUT_HISTOGRAM
+        return now.difference >= (least if other_shades else 2 * least)
 
     def _confirm(self, now: Measure) -> float | None:
         pending, self._pending = self._pending, None
@@ -143,7 +150,8 @@ class CutDetector:
         if not self._sparse and now.difference * CUT_RATIO / 2 > first.difference:
             # As much again in the next picture: a motion. Or back to the picture before: a flash.
             back = float(np.abs(now.luma - before.luma).mean()) if now.luma.shape == before.luma.shape else 255.0
-            if back < first.luma_difference / 2 or first.difference < 3 * CUT_DIFFERENCE:
+            faint = first.difference < 3 * CUT_DIFFERENCE or first.histogram_difference < CUT_HISTOGRAM
+            if faint or back < first.luma_difference / 2:
                 return None
         return self._accept(first.time_s)
 
@@ -223,26 +231,26 @@ class TextFrameChooser:
 
     def feed(self, now: Measure) -> Literal["shot", "change"] | None:
         settled = self._settled(now)
-        if now.black or not self._is_new(now):
+        changed = 1.0 if self._chosen is None else _changed(now, self._chosen)
+        if now.black or changed <= CHANGED_SHARE:
             if settled and not now.black:
                 self._shot_read = True
             return None
-        if not self._wanted(now, settled) or self._count + 1 > BURST + self._rate * (now.time_s - self._start):
+        if not self._wanted(now, settled, changed) or self._count + 1 > BURST + self._rate * (now.time_s - self._start):
             return None
         why: Literal["shot", "change"] = "change" if self._shot_read else "shot"
         self._chosen, self._shot_read = now, True
         self._count += 1
         return why
 
-    def _wanted(self, now: Measure, settled: bool) -> bool:
+    def _wanted(self, now: Measure, settled: bool, changed: float) -> bool:
         if not self._shot_read:
             age = now.time_s - self._shot_from
             return age >= SHOT_PATIENCE_S or (settled and (age >= SETTLED_S or self._sparse))
         since = now.time_s - (self._chosen.time_s if self._chosen else self._shot_from)
-        return since >= (CHANGE_GAP_S if settled else self._restless_gap)
-
-    def _is_new(self, now: Measure) -> bool:
-        return self._chosen is None or _changed(now, self._chosen) > CHANGED_SHARE
+        if not settled:
+            return since >= self._restless_gap
+        return since >= (CHANGE_GAP_S if changed >= CHANGED_WHOLLY else SMALL_CHANGE_GAP_S)
 
     def _settled(self, now: Measure) -> bool:
         """Whether the picture is about that of SETTLED_S ago; of pictures far apart each stands for itself."""

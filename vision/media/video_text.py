@@ -35,10 +35,10 @@ def merge_text(
 ) -> tuple[TimedText, ...]:
     """Lines that read alike at about the same place in consecutive frames become one entry.
 
-    `frames`: (time, lines) of every frame that was read, lines or none. `cuts`: times at which shots begin, the first one too. `end_s`: end of
-    what was watched. An entry begins at the scene change between its first frame and the frame before, if there was
-    one, else at its first frame; it ends at the first scene change after its last frame, or at the first frame read
-    without it, or at `end_s`. The text is the reading with the highest confidence.
+    `frames`: (time, lines) of every frame that was read, lines or none. `cuts`: times at which shots begin, the first
+    one too. `end_s`: end of what was watched. An entry begins where a shot began between its first frame and the frame
+    read before, else at its first frame; it ends at the first scene change after its last frame, or at the first frame
+    read without it, or at `end_s`. The text is the reading with the highest confidence.
     """
     ordered = sorted(frames, key=lambda f: f[0])
     open_lines: list[_Open] = []

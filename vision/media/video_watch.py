@@ -19,10 +19,11 @@ from av.subtitles.stream import SubtitleStream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vision.errors import DamagedMedia, InvalidArgument
+from vision.errors import DamagedMedia
 from vision.media import video_container as door
 from vision.media import video_subtitles
 from vision.media.video_picture import Pictures, orientation
+from vision.media.video_segment import Segment, choose_method, length_of, segment, uniform_times
 from vision.media.video_signals import CutDetector, Measure, Meter, StretchDetector, TextFrameChooser
 from vision.media.video_types import Method, SeenFrame, Shot, Subtitle, VideoEvent, VideoLimits, Watched, Why
 
@@ -31,8 +32,6 @@ SEEK_BACK_S = (0.0, 10.0)
 the file is read from its start."""
 KEY_FRAMES_A_SECOND = 2
 """Of a file whose every frame is a key frame only so many are decoded."""
-SPARSEST_KEY_FRAME_S = 12.0
-"""With key frames further apart than this on average, key frames alone would miss too much."""
 MAX_BROKEN_PACKETS = 2_000
 
 
@@ -54,17 +53,6 @@ class _Tally:
         self.last_s = time_s
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    start_s: float
-    end_s: float | None
-    """None: to the end, which is not known beforehand."""
-
-    @property
-    def length_s(self) -> float:
-        return 0.0 if self.end_s is None else max(0.0, self.end_s - self.start_s)
-
-
 def watch(
     file: BinaryIO,
     *,
@@ -76,10 +64,16 @@ def watch(
 ) -> Iterator[VideoEvent]:
     """The pass; see `vision.media.video.watch`."""
     deadline = clock() + limits.seconds
+
+    def late() -> bool:
+        return clock() >= deadline
+
+    length_s = length_of(file, limits, late)
     last: DamagedMedia | None = None
     for back in (*SEEK_BACK_S, None):
         with door.opened(file, limits) as container:
-            run = _Pass(container, file, start_s, end_s, max_frames, limits, lambda: clock() >= deadline)
+            part = segment(start_s, end_s, length_s)
+            run = _Pass(container, file, part, max_frames, limits, late)
             frames = run.frames_from(back)
             try:
                 first = next(frames, None)
@@ -87,9 +81,8 @@ def watch(
                 # A seek can land on damage that reading from the start gets past.
                 last = e
                 continue
-            if first is not None and first[0] > run.segment.start_s + 0.5 and back is not None and run.seeks:
-                continue
-            if first is None and back is not None and run.seeks:
+            # A pass that began early enough has the picture that stands at the very start.
+            if back is not None and part.start_s > 0 and (first is None or first[0] > part.start_s):
                 continue
             yield from run.events(first, frames)
             return
@@ -104,8 +97,7 @@ class _Pass:
         self,
         container: InputContainer,
         file: BinaryIO,
-        start_s: float | None,
-        end_s: float | None,
+        part: Segment,
         max_frames: int,
         limits: VideoLimits,
         late: Callable[[], bool],
@@ -113,10 +105,9 @@ class _Pass:
         self.container, self.file, self.limits, self.late = container, file, limits, late
         self.stream = door.pick_video(container, limits)
         self.clock = door.Clock(self.stream)
-        self.segment = segment(start_s, end_s, duration_of(container, self.stream))
+        self.segment = part
         self.method: Method = choose_method(self.stream, self.segment, self.clock, limits)
         self.max_frames = max_frames
-        self.seeks = self.segment.start_s > 0
         self.tally = _Tally()
         self.found: list[Subtitle] = []
 
@@ -127,7 +118,7 @@ class _Pass:
         start to seek to, None to read from the beginning of the file."""
         subtitles = door.text_subtitles(self.container)
         door.prepare(self.stream, subtitles, key_frames=self.method == "key frames", limits=self.limits)
-        if self.seeks and back is not None:
+        if self.segment.start_s > 0 and back is not None:
             try:
                 self.container.seek(self.clock.stamp(max(0.0, self.segment.start_s - back)), stream=self.stream)
             except door.DECODE_ERRORS:
@@ -141,7 +132,7 @@ class _Pass:
             if held is not None and time_s > self.segment.start_s:
                 yield (self.segment.start_s, held[1])
             held = None
-            if self.segment.end_s is not None and time_s >= self.segment.end_s:
+            if self.segment.stop_s is not None and time_s >= self.segment.stop_s:
                 return
             yield (time_s, frame)
         if held is not None:
@@ -152,7 +143,8 @@ class _Pass:
         key_frames = self.method == "key frames"
         next_s = float("-inf")
         for packet in self._packets(wanted):
-            if packet.stream_index != self.stream.index:
+            # Not `stream_index`: the empty packets at the end, which flush the decoders, all have 0 there.
+            if packet.stream.index != self.stream.index:
                 self._subtitle(cast("Packet[SubtitleStream]", packet))
                 continue
             if key_frames:
@@ -323,46 +315,3 @@ class _Look:
 
     def _seen(self, time_s: float, frame: VideoFrame, why: Why) -> SeenFrame:
         return SeenFrame(time_s, why, self.pictures.rgb(frame))
-
-
-def uniform_times(start_s: float, length_s: float, count: int) -> tuple[float, ...]:
-    """The middles of `count` equal parts, as InternVL's get_index, by time instead of frame numbers."""
-    return tuple(start_s + length_s * (i + 0.5) / count for i in range(count))
-
-
-def segment(start_s: float | None, end_s: float | None, duration_s: float | None) -> _Segment:
-    """The part to look at, within the video. Errors: InvalidArgument for an empty one."""
-    start = 0.0 if start_s is None else start_s
-    if start < 0 or (end_s is not None and end_s <= start):
-        raise InvalidArgument("The end must come after the start, and the start not before 0.", "Swap the two times.")
-    if duration_s is not None and start >= duration_s:
-        raise InvalidArgument(
-            f"The start, {start:g} s, lies behind the end of the video ({duration_s:.2f} s).",
-            "Give an earlier start.",
-        )
-    end = duration_s if end_s is None else end_s if duration_s is None else min(end_s, duration_s)
-    return _Segment(start, end)
-
-
-def duration_of(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds from the header: the container's, or the stream's own."""
-    if container.duration and container.duration > 0:
-        return container.duration / 1_000_000
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return None
-
-
-def choose_method(stream: VideoStream, part: _Segment, clock: door.Clock, limits: VideoLimits) -> Method:
-    """Every frame where the segment's pixels are within the limit, else key frames, if there are enough of them."""
-    context = stream.codec_context
-    rate = float(stream.average_rate or stream.guessed_rate or 25)
-    if part.length_s * rate * context.width * context.height <= limits.full_pass_pixels:
-        return "every frame"
-    indexed = len(stream.index_entries)
-    if indexed:
-        begin, end = clock.stamp(part.start_s), clock.stamp(part.end_s or 0.0)
-        keys = sum(e.is_keyframe and begin <= e.timestamp <= end for e in stream.index_entries)
-        if keys * SPARSEST_KEY_FRAME_S < part.length_s:
-            return "every frame"
-    return "key frames"

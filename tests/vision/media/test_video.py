@@ -273,6 +273,15 @@ def test_too_few_key_frames_mean_that_every_frame_is_decoded() -> None:
     assert look(file, limits=VideoLimits(full_pass_pixels=1))[-1].method == "every frame"
 
 
+def test_length_that_no_header_tells_is_found_by_the_timestamps() -> None:
+    file = encode(steady(THREE), "webm", "libvpx-vp9", container_options={"live": "1"})
+    assert probe(file).duration_s is None
+    events = look(file, max_frames=3)
+    assert events[-1].end_s == pytest.approx(3.0, abs=0.05)
+    uniform = [f.time_s for f in seen(events, SeenFrame) if f.why == "uniform"]
+    assert uniform == pytest.approx([0.5, 1.5, 2.5], abs=0.05)
+
+
 def test_deadline_gives_what_is_there_and_says_so() -> None:
     done = look(encode(steady(THREE)), limits=VideoLimits(seconds=0))[-1]
     assert (done.complete, done.ended_by, done.end_s) == (False, "deadline", 0.0)
