@@ -88,7 +88,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.child:
         figures = {"bare": bare, "watch": watched}[args.child[0]](Path(args.child[1]))
-        print(json.dumps({**figures, "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = {"cpu_seconds": round(used.ru_utime + used.ru_stime, 2), "rss_mib": used.ru_maxrss // 1024}
+        print(json.dumps({**figures, **cpu}))
         return
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
@@ -98,6 +100,7 @@ def main() -> None:
             "clip": f"{SECONDS} s, {WIDTH}x{HEIGHT}, {FPS}/s, H.264, {clip.stat().st_size / 1e6:.1f} MB",
             "ratio": round(statistics.median(w["seconds"] / b["seconds"] for b, w in rounds), 3),
             "ratios": [round(w["seconds"] / b["seconds"], 3) for b, w in rounds],
+            "cpu_ratio": round(statistics.median(w["cpu_seconds"] / b["cpu_seconds"] for b, w in rounds), 3),
             "bare": rounds[-1][0],
             "watch": rounds[-1][1],
         }

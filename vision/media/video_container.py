@@ -25,7 +25,8 @@ from vision.media.video_types import VideoLimits
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif,apng,webp,webp_anim,flv,ogg,asf"
 DECODER_THREADS = 2
-"""Each frame thread holds pictures of its own: 60 MB more for each thread at 8K."""
+HUGE_PIXELS = 16_000_000
+"""Each frame thread holds pictures of its own, 60 MB more for each at 8K: beyond this size there is only one."""
 ENCRYPTION_MARKS = (b"encv", b"enca", b"pssh", b"sinf")
 SCAN_BYTES = 1 << 20
 JUMP_S = 1.0
@@ -133,7 +134,8 @@ def text_subtitles(container: av.container.InputContainer) -> list[SubtitleStrea
 def prepare(stream: VideoStream, subtitles: list[SubtitleStream], *, key_frames: bool, limits: VideoLimits) -> None:
     """Set the decoder up, and let the demuxer pass over everything that is not wanted."""
     context = stream.codec_context
-    context.thread_count = DECODER_THREADS
+    huge = context.width * context.height > HUGE_PIXELS
+    context.thread_count = 1 if huge else DECODER_THREADS
     # A key frame is wanted at once, without the delay of frame threads.
     context.thread_type = ThreadType.SLICE if key_frames else ThreadType.FRAME
     context.options = {"max_pixels": str(limits.max_pixels)}

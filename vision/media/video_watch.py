@@ -30,8 +30,9 @@ from vision.media.video_types import Method, SeenFrame, Shot, Subtitle, VideoEve
 SEEK_BACK_S = (0.0, 10.0)
 """Where the picture after a seek is later than asked for (MPEG-TS), the seek is repeated so much earlier, and at last
 the file is read from its start."""
-KEY_FRAMES_A_SECOND = 2
-"""Of a file whose every frame is a key frame only so many are decoded."""
+LEAST_KEY_FRAME_STEP_S = 0.5
+MOST_KEY_FRAMES = 1_200
+"""Of a file with a key frame every moment, or of hours, only so many are decoded: about 15 s of work at full HD."""
 MAX_BROKEN_PACKETS = 2_000
 
 
@@ -141,6 +142,7 @@ class _Pass:
 
     def _decoded(self, wanted: list[Any]) -> Iterator[tuple[float, VideoFrame]]:
         key_frames = self.method == "key frames"
+        step_s = max(LEAST_KEY_FRAME_STEP_S, self.segment.length_s / MOST_KEY_FRAMES)
         next_s = float("-inf")
         for packet in self._packets(wanted):
             # Not `stream_index`: the empty packets at the end, which flush the decoders, all have 0 there.
@@ -152,7 +154,7 @@ class _Pass:
                 if packet.size == 0 or not packet.is_keyframe or (at is not None and at < next_s):
                     continue
                 if at is not None:
-                    next_s = at + 1 / KEY_FRAMES_A_SECOND
+                    next_s = at + step_s
             for frame in self._decode(cast("Packet[VideoStream]", packet), drain=key_frames):
                 time_s = self.clock.tick(frame.pts)
                 # Edit lists leave pictures before zero that are not to be shown.
