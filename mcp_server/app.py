@@ -11,10 +11,12 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
+from anyio.abc import TaskGroup
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
@@ -22,6 +24,7 @@ from pydantic import ValidationError
 from mcp_server import __version__
 from mcp_server.client import NeedsClientRoots, ProgressReporter, client_roots
 from vision.call import Call
+from vision.config import Settings
 from vision.errors import InvalidArgument, VisionError, WorkerFailed
 
 if TYPE_CHECKING:
@@ -44,21 +47,48 @@ Every result says which engine worked, what it looked at and what it could not d
 can honestly answer, and the text, boxes and measures in the result are then yours to reason from."""
 
 
-def build_app(service: VisionService) -> Server:
-    """The server over any transport; the service lives as long as the connection."""
+class LazyService:
+    """The service, made when the first call needs it: its imports would delay the server's first reply."""
+
+    def __init__(self, settings: Settings, working_directory: Path) -> None:
+        self._settings = settings
+        self._working_directory = working_directory
+        self._service: VisionService | None = None
+
+    def started_in(self, group: TaskGroup) -> VisionService:
+        if self._service is None:
+            from vision.service import VisionService
+
+            self._service = VisionService(self._settings, self._working_directory)
+            group.start_soon(self._service.end_idle_workers)
+        return self._service
+
+    def close(self) -> None:
+        if self._service is not None:
+            self._service.close()
+
+
+def build_app(service: LazyService) -> Server[TaskGroup]:
+    """The server over any transport; leaving its lifespan ends every worker process."""
 
     @asynccontextmanager
-    async def lifespan(_: Server) -> AsyncIterator[dict[str, Any]]:
-        async with service:
-            yield {}
+    async def lifespan(_: Server[TaskGroup]) -> AsyncIterator[TaskGroup]:
+        async with anyio.create_task_group() as background:
+            try:
+                yield background
+            finally:
+                service.close()
+                background.cancel_scope.cancel()
 
-    async def list_tools(_: ServerRequestContext, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    async def list_tools(
+        _: ServerRequestContext[TaskGroup], __: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
         return types.ListToolsResult(tools=list(rendered_tools()))
 
     async def call_tool(
-        context: ServerRequestContext, params: types.CallToolRequestParams
+        context: ServerRequestContext[TaskGroup], params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
-        return await _call_tool(service, context, params)
+        return await _call_tool(service.started_in(context.lifespan_context), context, params)
 
     return Server(
         "internvl-mcp",
@@ -78,7 +108,7 @@ def rendered_tools() -> tuple[types.Tool, ...]:
 
 
 async def _call_tool(
-    service: VisionService, context: ServerRequestContext, params: types.CallToolRequestParams
+    service: VisionService, context: ServerRequestContext[Any], params: types.CallToolRequestParams
 ) -> types.CallToolResult | types.InputRequiredResult:
     tool = _tool_named(params.name)
     arguments = dict(params.arguments or {})

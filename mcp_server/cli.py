@@ -53,11 +53,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(_: argparse.Namespace, configured: Settings) -> int:
-    from mcp_server.app import build_app
+    from mcp_server.app import LazyService, build_app
     from mcp_server.stdio import serve
-    from vision.service import VisionService
 
-    service = VisionService(configured, Path.cwd())
+    service = LazyService(configured, Path.cwd())
     serve(build_app(service), service)
     return 0
 

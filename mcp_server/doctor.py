@@ -55,7 +55,7 @@ def examine(settings: Settings) -> int:
 
 async def _findings(settings: Settings) -> list[Finding]:
     findings = [_versions(), _machine(), _roots(settings), _sandbox()]
-    async with VisionService(settings, Path.cwd()) as service:
+    with VisionService(settings, Path.cwd()) as service:
         try:
             findings.append(Finding("ok", f"text recognition: {await _reads_a_picture(service)}"))
         except VisionError as e:

@@ -89,7 +89,7 @@ def _from_file(path: Path, must_exist: bool) -> dict[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    found = {
+    found: dict[str, Any] = {
         key.removeprefix(PREFIX).lower(): text
         for key, text in environment.items()
         if key.startswith(PREFIX) and key not in _NOT_SETTINGS and text != ""

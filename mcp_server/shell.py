@@ -57,7 +57,7 @@ async def _run(settings: Settings, tool: Tool, arguments: dict[str, Any]) -> Too
             sys.stderr.write(f"\r\x1b[K{share} {message[:100]}")
             sys.stderr.flush()
 
-    async with VisionService(settings, Path.cwd()) as service:
+    with VisionService(settings, Path.cwd()) as service:
         call = Call(reply_within_s=settings.reply_within_s, progress=progress)
         try:
             return await run_tool(service, tool, arguments, call)

@@ -13,12 +13,12 @@ import anyio
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
-    from vision.service import VisionService
+    from mcp_server.app import LazyService
 
 logger = logging.getLogger("internvl_mcp")
 
 
-def serve(app: Server, service: VisionService) -> None:
+def serve(app: Server, service: LazyService) -> None:
     """Returns never: ends the process with status 0 on end of input, SIGINT or SIGTERM, workers first."""
     try:
         anyio.run(_serve, app, service)
@@ -29,7 +29,7 @@ def serve(app: Server, service: VisionService) -> None:
         os._exit(0)
 
 
-async def _serve(app: Server, service: VisionService) -> None:
+async def _serve(app: Server, service: LazyService) -> None:
     from mcp.server.stdio import stdio_server
 
     async with anyio.create_task_group() as group:
@@ -40,7 +40,7 @@ async def _serve(app: Server, service: VisionService) -> None:
         group.cancel_scope.cancel()
 
 
-async def _end_on_signal(service: VisionService) -> None:
+async def _end_on_signal(service: LazyService) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for number in signals:
             logger.info("%s: ending", signal.Signals(number).name)

@@ -11,7 +11,7 @@ from tools.paging import Budget
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
-from vision.media.measure_types import PictureFacts
+from vision.media.picture_facts import PictureFacts
 from vision.service import VisionService
 from vision.types import Frozen, PageText, TextLine, TextTable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,7 +35,7 @@ async def read_pages(
     region: Box | None = None,
     after: int = 0,
     password: str | None = None,
-) -> AsyncIterator[ReadPage]:
+) -> AsyncGenerator[ReadPage]:
     """The chosen pages from place `after` on, each read when the consumer asks for it.
 
     Raises InvalidArgument (pages, region), UnsupportedMedia (video), and what decoding raises.

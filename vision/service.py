@@ -5,14 +5,13 @@ Pixels stay in worker processes except on their way from a decoder to the recogn
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import anyio
-from anyio.abc import TaskGroup
 
 from vision.access.opened import OpenedSource, open_source
 from vision.access.policy import AccessPolicy
@@ -70,7 +69,7 @@ class Picture:
 
 
 class VisionService:
-    """Use as an async context manager; leaving it ends every worker process."""
+    """Use as a context manager: leaving it ends every worker process."""
 
     def __init__(self, settings: Settings, working_directory: Path) -> None:
         self.settings = settings
@@ -80,28 +79,22 @@ class VisionService:
         self._decoders = WorkerPool(decoder, settings.decoders)
         self._readers = WorkerPool(reader, 1)
         self._texts: ByteBoundedCache[PageText] = ByteBoundedCache(_CACHED_TEXT_BYTES)
-        self._background: TaskGroup | None = None
 
-    async def __aenter__(self) -> VisionService:
-        self._background = anyio.create_task_group()
-        await self._background.__aenter__()
-        self._background.start_soon(self._end_idle_workers)
+    def __enter__(self) -> VisionService:
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        if self._background is not None:
-            self._background.cancel_scope.cancel()
-            await self._background.__aexit__(None, None, None)
 
     def close(self) -> None:
         """Ends every worker process at once; safe to call from a signal handler of the event loop."""
         self._decoders.close()
         self._readers.close()
 
-    async def _end_idle_workers(self) -> None:
+    async def end_idle_workers(self) -> None:
+        """Runs until cancelled beside a long-lived service, and gives idle workers' memory back."""
         while True:
             await anyio.sleep(min(_REAP_EVERY_S, self.settings.idle_unload_s))
             self._decoders.end_idle(self.settings.idle_unload_s)
@@ -201,7 +194,7 @@ class VisionService:
     async def read_page_raster(self, media: Media, item: jobs.DocumentItem, pixels: bytearray) -> PageText:
         """The text of a page that came as a picture; boxes in pixels of that picture."""
         assert item.raster is not None
-        return await self._recognise(pixels, item.raster, f"{media.opened.sha256}:page {item.number}", tables=True)
+        return await self._recognise(pixels, item.raster, f"{media.opened.sha256}:page {item.page.number}", tables=True)
 
     async def watch(
         self,
@@ -212,7 +205,7 @@ class VisionService:
         end_s: float | None,
         max_frames: int,
         keep_s: float,
-    ) -> AsyncIterator[VideoFacts | Shot | Stretch | Subtitle | Watched | FrameText]:
+    ) -> AsyncGenerator[VideoFacts | Shot | Stretch | Subtitle | Watched | FrameText]:
         """A video's facts, then what is measured and read in the segment, in order of time.
 
         When less than `keep_s` is left for the reply, frames come unread. Raises UnsupportedMedia for other kinds.

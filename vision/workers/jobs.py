@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from vision.errors import LimitExceeded
 from vision.media.document_pages import DocumentPage
-from vision.media.measure_types import PictureFacts
+from vision.media.picture_facts import PictureFacts
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
 from vision.types import Box, Frozen, PageText
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from vision.media.sniff import MediaKind
 from vision.workers import jobs
 from vision.workers.child import Handler, Input, Output
+
+if TYPE_CHECKING:
+    from vision.media.images import LoadedImage
+    from vision.media.picture_facts import PictureFacts
 
 
 def handlers(threads: int) -> dict[str, Handler]:
@@ -19,7 +22,6 @@ def handlers(threads: int) -> dict[str, Handler]:
 
 def picture(work: Input) -> Iterator[Output]:
     from vision.media.images import load_image
-    from vision.media import measure_types
 
     params: jobs.PictureParams = work.params
     loaded = load_image(
@@ -36,9 +38,16 @@ def picture(work: Input) -> Iterator[Output]:
         raster=_raster(loaded.rgb),
         scale=loaded.scale,
         origin=(loaded.region[0], loaded.region[1]),
-        facts=measure_types.PictureFacts() if params.measure else None,
+        facts=_measured(loaded) if params.measure else None,
     )
     yield Output(item, _bytes(loaded.rgb))
+
+
+def _measured(loaded: LoadedImage) -> PictureFacts:
+    from vision.media.measure import measure
+
+    origin = (float(loaded.region[0]), float(loaded.region[1]))
+    return measure(loaded.rgb, scale=loaded.scale, origin=origin, transparent_share=loaded.transparent_share)
 
 
 def document(work: Input) -> Iterator[Output]:
@@ -57,8 +66,8 @@ def document(work: Input) -> Iterator[Output]:
                 yield Output(item)
                 continue
             rendered = opened.render(number, dpi=params.dpi, max_pixels=params.max_pixels)
-            raster = {"raster": _raster(rendered.rgb), "scale": rendered.scale}
-            yield Output(item.model_copy(update=raster), _bytes(rendered.rgb))
+            raster = {"raster": _raster(rendered.pixels), "scale": rendered.scale}
+            yield Output(item.model_copy(update=raster), _bytes(rendered.pixels))
 
 
 def video(work: Input) -> Iterator[Output]:
@@ -89,10 +98,10 @@ def _file(work: Input) -> BinaryIO:
     return work.file
 
 
-def _raster(rgb: npt.NDArray[np.uint8]) -> jobs.Raster:
+def _raster(rgb: np.ndarray) -> jobs.Raster:
     height, width, _ = rgb.shape
     return jobs.Raster(width=width, height=height)
 
 
-def _bytes(rgb: npt.NDArray[np.uint8]) -> memoryview:
-    return memoryview(np.ascontiguousarray(rgb)).cast("B")
+def _bytes(rgb: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(rgb).data.cast("B")

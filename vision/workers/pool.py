@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -67,7 +67,7 @@ class WorkerPool:
     @asynccontextmanager
     async def run(
         self,
-        job: Job[Frozen, R],
+        job: Job[Any, R],
         params: Frozen,
         *,
         file: BinaryIO | None = None,
@@ -89,7 +89,7 @@ class WorkerPool:
 
     async def first(
         self,
-        job: Job[Frozen, R],
+        job: Job[Any, R],
         params: Frozen,
         *,
         file: BinaryIO | None = None,

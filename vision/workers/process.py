@@ -15,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from vision.errors import BY_CODE, LimitExceeded, VisionError, WorkerFailed
 from vision.types import Frozen
@@ -190,7 +190,7 @@ def _frame_value(job: Job, header: Header, blob: bytearray) -> Item | Progress |
     raise _error_from(value)
 
 
-def _inherit(*fds: int) -> dict[str, object]:
+def _inherit(*fds: int) -> dict[str, Any]:
     if sys.platform != "win32":
         return {"pass_fds": fds}
     for fd in fds:

@@ -1,4 +1,0 @@
-"""placeholder until measure lands"""
-from vision.types import Frozen
-class PictureFacts(Frozen):
-    note: str = ""
