@@ -44,6 +44,7 @@ _NAMED: tuple[tuple[str, str], ...] = (
     ("blue", "1f6fd6"),
     ("strong blue", "1010f0"),
     ("dark blue", "10246b"),
+    ("dark blue", "000080"),
     ("steel blue", "4a7db5"),
     ("slate", "5a6b7d"),
     ("dark slate", "2a3a50"),

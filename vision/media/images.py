@@ -55,8 +55,8 @@ _DECODER_ERRORS = (
     zlib.error,
 )
 _ORIENTATION_TAG = 0x0112
-# Rows converted at a time when pixels leave Pillow: bounds the extra copy to about 25 MB at 8,000 pixels a row.
-_BAND_ROWS = 1024
+# Rows converted at a time when pixels leave Pillow: bounds the extra copies to about 15 MB at 8,000 pixels a row.
+_BAND_ROWS = 256
 # Luminance closer than this to the background counts as invisible; 64 of 255 is a contrast of about 1.7 : 1.
 _INVISIBLE = 64
 _OPAQUE_SAMPLE = 2_000_000
@@ -184,7 +184,8 @@ def _decode(
     file.seek(0)
     image = Image.open(file, formats=formats)
     _require_pixels(image.size, max_pixels)
-    pages = int(getattr(image, "n_frames", 1))
+    # A JPEG's further pictures are previews, depth and gain maps, not pages.
+    pages = 1 if name == "jpeg" else int(getattr(image, "n_frames", 1))
     if page > pages:
         raise _no_such_page(page, pages)
     if page > 1:
@@ -248,7 +249,7 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _finish(decoded: _Decoded, region: Box | None, max_side: int | None) -> LoadedImage:
-    """Crop, flatten, scale and hand over, each step letting go of the picture before it."""
+    """Crop, scale, flatten and hand over, each step letting go of the picture before it."""
     from PIL.Image import Resampling
 
     image = decoded.image
@@ -259,28 +260,25 @@ def _finish(decoded: _Decoded, region: Box | None, max_side: int | None) -> Load
         info = image.info
         image = image.crop(box)
         image.info.update({key: info[key] for key in ("transparency",) if key in info})
-    decoded.image = image
-    had_alpha, share = False, 0.0
-    if _has_alpha(image):
-        image, had_alpha, share = _flatten(image)
-    else:
-        image = _to_rgb(image)
-    decoded.image = image
+    decoded.image = image = _eight_bit(image)
+    share, background = _transparency(image)
     crop_width, crop_height = box[2] - box[0], box[3] - box[1]
     scale = min(1.0, max_side / max(crop_width, crop_height)) if max_side else 1.0
     target = (max(1, round(crop_width * scale)), max(1, round(crop_height * scale)))
     if image.size != target:
-        image = image.resize(target, resample=Resampling.LANCZOS, reducing_gap=3.0)
-        decoded.image = image
+        if image.mode not in ("L", "RGB", "RGBA"):
+            decoded.image = image = image.convert("RGB")
+        # Pillow weighs colours by alpha here, so nothing hidden shines through.
+        decoded.image = image = image.resize(target, resample=Resampling.LANCZOS, reducing_gap=3.0)
     return LoadedImage(
-        rgb=_pixels(image),
+        rgb=_pixels(image, background),
         width=width,
         height=height,
         pages=decoded.pages,
         page=decoded.page,
         format=decoded.format,
         mode=decoded.mode,
-        had_alpha=had_alpha,
+        had_alpha=share > 0,
         transparent_share=share,
         exif_rotated=decoded.exif_rotated,
         scale=scale,
@@ -303,20 +301,18 @@ def _whole_pixels(region: Box | None, width: int, height: int) -> tuple[int, int
     return left, top, max(left + 1, min(width, -int(-x2 // 1))), max(top + 1, min(height, -int(-y2 // 1)))
 
 
-def _has_alpha(image: Image.Image) -> bool:
-    return "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """RGBA where something may be transparent; else a mode of 8 bits or less that converts to RGB as it is."""
     from PIL import Image as PillowImage
 
-    if image.mode == "RGB":
-        return image
     if image.mode.startswith("I") or image.mode == "F":
-        return PillowImage.fromarray(_to_bytes(np.asarray(image), image.mode)).convert("RGB")
+        # One deep grey value may be declared transparent; nothing that is drawn depends on it.
+        return PillowImage.fromarray(_to_bytes(np.asarray(image), image.mode))
     if image.mode == "LAB":
         raise UnsupportedMedia("pictures in CIELAB colours cannot be read", "Convert it to PNG first.")
-    return image.convert("RGB")
+    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBa", "La"):
+        return image.convert("RGBA")
+    return image
 
 
 def _to_bytes(values: npt.NDArray[np.generic], mode: str) -> Pixels:
@@ -345,22 +341,13 @@ def _to_bytes(values: npt.NDArray[np.generic], mode: str) -> Pixels:
     return ((numbers - low) * (255.0 / span) + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def _flatten(image: Image.Image) -> tuple[Image.Image, bool, float]:
-    """Lay a picture with transparency over the background that hides least: (RGB, anything transparent, share)."""
-    from PIL import Image as PillowImage
-
-    if image.mode.startswith("I"):
-        return _to_rgb(image), False, 0.0  # one grey value declared transparent: nothing drawn depends on it
+def _transparency(image: Image.Image) -> tuple[float, tuple[int, int, int]]:
+    """How much of the picture is transparent (0–1), and the colour to lay it over so that least of it is hidden."""
     if image.mode != "RGBA":
-        image = image.convert("RGBA")
-    alpha = image.getchannel("A")
-    counts = np.asarray(alpha.histogram(), dtype=np.float64)
-    share = 1.0 - float(np.dot(counts, np.arange(256)) / (255.0 * counts.sum()))
-    if share == 0.0:
-        return image.convert("RGB"), False, 0.0
-    flat = PillowImage.new("RGB", image.size, _background(image))
-    flat.paste(image, mask=alpha)
-    return flat, True, share
+        return 0.0, (255, 255, 255)
+    counts = np.asarray(image.getchannel("A").histogram(), dtype=np.float64)
+    share = max(0.0, 1.0 - float(np.dot(counts, np.arange(256)) / (255.0 * counts.sum())))
+    return share, _background(image) if share else (255, 255, 255)
 
 
 def _background(image: Image.Image) -> tuple[int, int, int]:
@@ -383,11 +370,18 @@ def _background(image: Image.Image) -> tuple[int, int, int]:
     return (255, 255, 255) if on_white <= on_black else (0, 0, 0)
 
 
-def _pixels(image: Image.Image) -> Pixels:
-    """(H, W, 3) uint8, copied in bands: Pillow's own conversion holds two more copies of the whole."""
+def _pixels(image: Image.Image, background: tuple[int, int, int]) -> Pixels:
+    """(H, W, 3) uint8, converted in bands: whole conversions would hold two more copies of the picture."""
+    from PIL import Image as PillowImage
+
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, _BAND_ROWS):
         bottom = min(height, top + _BAND_ROWS)
-        rgb[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+        band = image.crop((0, top, width, bottom))
+        if band.mode == "RGBA":
+            flat = PillowImage.new("RGB", band.size, background)
+            flat.paste(band, mask=band.getchannel("A"))
+            band = flat
+        rgb[top:bottom] = np.asarray(band.convert("RGB"))
     return rgb
