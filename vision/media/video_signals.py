@@ -28,6 +28,13 @@ CUT_WINDOW = 4
 SPARSE_DIFFERENCE = 30.0
 SPARSE_HISTOGRAM = 0.2
 MIN_SHOT_S = 0.35
+DISSOLVE_S = 1.0
+DISSOLVE_DIFFERENCE = 14.0
+DISSOLVE_LIKENESS = 0.5
+DISSOLVE_RESIDUE = 0.2
+"""A dissolve: over so many seconds the luma changes by so much beside its mean, the pictures correlate no more than so,
+and the picture between is a mixture of the two but for this share of their difference. A pan leaves 0.5 and more, a
+change of brightness correlates."""
 
 BLACK_LEVEL = 38
 """Luma up to which a pixel is black: 10 % of the range, as in FFmpeg's blackdetect."""
@@ -109,7 +116,7 @@ class CutDetector:
         self._pending: tuple[Measure, Measure] | None = None
         self._last: Measure | None = None
         self._last_cut: float | None = None
-        self._black_ended = False
+        self._recent: deque[Measure] = deque()
         self._was_lit = False
 
     def feed(self, now: Measure) -> float | None:
@@ -126,6 +133,8 @@ class CutDetector:
             self._last_cut = now.time_s
         self._was_lit = self._was_lit or not now.black
         self._last = now
+        if not self._sparse and cut is None and self._pending is None:
+            cut = self._dissolve(now)
         return cut
 
     def end(self) -> float | None:
@@ -155,11 +164,46 @@ class CutDetector:
                 return None
         return self._accept(first.time_s)
 
+    def _dissolve(self, now: Measure) -> float | None:
+        """The middle of a dissolve: the picture DISSOLVE_S / 2 ago, if it is half that before and half this one."""
+        recent = self._recent
+        recent.append(now)
+        while len(recent) > 1 and now.time_s - recent[1].time_s >= DISSOLVE_S:
+            recent.popleft()
+        old = recent[0]
+        if now.time_s - old.time_s < DISSOLVE_S or len(recent) < 5 or old.luma.shape != now.luma.shape:
+            return None
+        change = now.luma - old.luma
+        # A camera that adapts to the light changes all places alike.
+        if np.abs(change - change.mean()).mean() < DISSOLVE_DIFFERENCE:
+            return None
+        middle = min(recent, key=lambda m: abs(now.time_s - DISSOLVE_S / 2 - m.time_s))
+        if self._last_cut is not None and middle.time_s - self._last_cut < DISSOLVE_S:
+            return None
+        if _likeness(old.luma, now.luma) > DISSOLVE_LIKENESS or not _is_mixture(middle.luma - old.luma, change):
+            return None
+        return self._accept(middle.time_s)
+
     def _accept(self, time_s: float) -> float | None:
         if self._last_cut is not None and time_s - self._last_cut < MIN_SHOT_S:
             return None
         self._last_cut = time_s
         return time_s
+
+
+def _likeness(one: NDArray[np.int16], other: NDArray[np.int16]) -> float:
+    """Correlation of two pictures; 1 where one of them is of one shade, because nothing tells them apart then."""
+    a, b = one - one.mean(), other - other.mean()
+    norm = float(np.sqrt((a * a).mean() * (b * b).mean()))
+    return 1.0 if norm < 25 else float((a * b).mean()) / norm
+
+
+def _is_mixture(part: NDArray[np.int16], change: NDArray[np.int16]) -> bool:
+    """Whether the change to the middle is a half of the whole change, in every place."""
+    whole = change.astype(np.float32)
+    share = float((part * whole).sum() / (whole * whole).sum())
+    residue = float(np.abs(part - share * whole).mean() / np.abs(whole).mean())
+    return 0.4 <= share <= 0.7 and residue <= DISSOLVE_RESIDUE
 
 
 class StretchDetector:

@@ -375,6 +375,24 @@ def test_third_party_videos_have_the_known_facts() -> None:
         assert (facts.rotation != 0) == ("rotat" in stored or "display matrix" in stored), entry["file"]
 
 
+def test_third_party_videos_show_the_known_events() -> None:
+    folder = media() / "videos"
+
+    def watched(name: str) -> list[Any]:
+        with (folder / name).open("rb") as file:
+            return list(watch(file, max_frames=4))
+
+    bunny, mirror, night = (watched(n) for n in ("bbb_30s.mp4", "nasa_mirror_multistream.mp4", "black_6min_h264.mp4"))
+    assert cuts(bunny) == pytest.approx([11.5, 15.5, 23.25], abs=1.0)
+    assert [s.kind for s in seen(bunny, Stretch)] == ["black"]
+    assert [f for f in seen(bunny, SeenFrame) if f.why != "uniform" and 21 <= f.time_s < 23]
+    assert cuts(mirror) == pytest.approx([5.3, 8.0], abs=0.5)
+    assert seen(mirror, Subtitle)[0].text == "NAR: This is the optical and science segment of the Webb"
+    assert len(seen(mirror, Subtitle)) == 4
+    assert [(s.kind, s.start_s, round(s.end_s)) for s in seen(night, Stretch)] == [("black", 0.0, 363)]
+    assert not [f for f in seen(night, SeenFrame) if f.why != "uniform"]
+
+
 def test_hostile_videos_give_a_result_or_a_clear_error() -> None:
     limits = dataclasses.replace(VideoLimits(), seconds=20)
     for path in sorted([*(media() / "hostile").glob("*.mp4"), *(media() / "hostile").glob("*.avi")]):

@@ -56,6 +56,29 @@ def test_change_of_brightness_over_a_second_is_no_cut() -> None:
     assert cuts([picture(np.clip(texture(1) * (0.4 + i / 40), 0, 235).astype(np.uint8)) for i in range(25)]) == []
 
 
+@pytest.mark.parametrize("length", [12, 25, 40])
+def test_dissolve_is_one_scene_change_in_its_middle(length: int) -> None:
+    mix = np.clip((np.arange(125) - 62) / length + 0.5, 0, 1)
+    one, two = ([np.roll(texture(seed), i // 8, axis=1) for i in range(125)] for seed in (1, 2))
+    pictures = [picture(((1 - m) * a + m * b).astype(np.uint8)) for m, a, b in zip(mix, one, two, strict=True)]
+    assert cuts(pictures) == pytest.approx([62 / FPS], abs=0.45)
+
+
+def test_something_bright_that_leaves_while_the_camera_adapts_is_no_dissolve() -> None:
+    base = np.clip(texture(1) // 8 + 60, 0, 255)
+    pictures = []
+    for i in range(75):
+        shown = base + min(i, 50)
+        shown[: max(0, 40 - i), 60:85] = 230
+        pictures.append(picture(shown.astype(np.uint8)))
+    assert cuts(pictures) == []
+
+
+@pytest.mark.parametrize("speed", [1, 2, 4, 9])
+def test_pan_at_any_speed_is_no_dissolve(speed: int) -> None:
+    assert cuts([picture(np.roll(texture(1), speed * i, axis=1)) for i in range(100)]) == []
+
+
 def test_cut_at_the_last_picture_is_found() -> None:
     assert cuts([picture(texture(1))] * 20 + [picture(texture(2))]) == [20 / FPS]
 
