@@ -42,10 +42,11 @@ class Fragment:
         for index in range(1, len(self.words)):
             end, start = self.words[index - 1][2], self.words[index][1]
             if end - 0.3 * self.height <= at <= start + 0.3 * self.height:
-                return self._part(0, index, self.box[0], at), self._part(index, len(self.words), at, self.box[2])
+                return self.part(0, index, self.box[0], at), self.part(index, len(self.words), at, self.box[2])
         return None
 
-    def _part(self, first: int, last: int, left: float, right: float) -> Fragment:
+    def part(self, first: int, last: int, left: float, right: float) -> Fragment:
+        """words[first:last], between left and right."""
         words = self.words[first:last]
         return Fragment(_spelled(self.text, self.words, first, last), (left, self.box[1], right, self.box[3]), words)
 
@@ -65,11 +66,7 @@ def fragments(line: Line) -> list[Fragment]:
     found = []
     for first, last in zip(starts, [*starts[1:], len(words)], strict=True):
         left, right = words[first][1], words[last - 1][2]
-        found.append(
-            Fragment(
-                _spelled(line.text, words, first, last), (left, box[1], max(right, left + 1), box[3]), words[first:last]
-            )
-        )
+        found.append(whole.part(first, last, left, max(right, left + 1)))
     return found
 
 

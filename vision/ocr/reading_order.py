@@ -8,6 +8,7 @@ when it stands wholly to the left and nothing between them in height spans both.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from vision.types import Box
 
 _ROW = 0.45  # centres closer than this share of the line height stand on one baseline
 _NEAR = 1.2  # gaps below this many line heights lie within one line
-_PROSE_WIDTH = 11.0  # line heights; lines of running text are at least this wide
+_PROSE_WIDTH = 8.0  # line heights; lines of running text are at least this wide
+_PROSE_WORDS = 4  # and have at least this many words, where words are divided by spaces
 _FOLLOWS = 2.6  # line heights between centres up to which lines stack into a column
-_MOST = 1500  # lines; the rules compare all pairs, beyond this rows are read across
+_MOST = 600  # units; the rules compare them in threes (0.3 s), beyond this rows are read across
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class _Item:
 
     index: int
     box: Box
+    text: str
 
     @property
     def height(self) -> float:
@@ -46,9 +49,11 @@ def in_reading_order(lines: list[Line]) -> list[Line]:
         return list(lines)
     tall = sum(max(line.box[3] - line.box[1], 1) for line in lines if line.tall)
     flat = sum(max(line.box[2] - line.box[0], 1) for line in lines if not line.tall)
-    items = [_Item(index, _turned(line.box) if tall > flat else line.box) for index, line in enumerate(lines)]
+    items = [
+        _Item(index, _turned(line.box) if tall > flat else line.box, line.text) for index, line in enumerate(lines)
+    ]
     items.sort(key=lambda item: (item.middle, item.box[0]))
-    units = _rows(items) if len(items) > _MOST else _units(items)
+    units = _rows(items) if len(items) > 4 * _MOST else _units(items)
     order = _breuel([_around(unit) for unit in units]) if len(units) <= _MOST else list(range(len(units)))
     return [lines[item.index] for position in order for item in units[position]]
 
@@ -62,14 +67,14 @@ def _rows(items: list[_Item]) -> list[list[_Item]]:
     """Everything on one baseline, left to right."""
     rows: list[list[_Item]] = []
     for item in items:
-        if rows and on_one_row(rows[-1][-1], item):
+        if rows and _on_one_row(rows[-1][-1], item):
             rows[-1].append(item)
         else:
             rows.append([item])
     return [sorted(row, key=lambda item: item.box[0]) for row in rows]
 
 
-def on_one_row(one: _Item, two: _Item) -> bool:
+def _on_one_row(one: _Item, two: _Item) -> bool:
     low, high = sorted((one.height, two.height))
     return abs(one.middle - two.middle) < _ROW * low or (high < 2.5 * low and abs(one.middle - two.middle) < 0.3 * high)
 
@@ -82,7 +87,7 @@ def _units(items: list[_Item]) -> list[list[_Item]]:
     units: list[list[_Item]] = []
     for row in _rows(items):
         unit = [row[0]]
-        for left, right in zip(row, row[1:], strict=False):
+        for left, right in pairwise(row):
             near = right.box[0] - left.box[2] < _NEAR * min(left.height, right.height)
             pair = (of[left.index], of[right.index])
             if pair not in together:
@@ -104,7 +109,7 @@ def _columns(items: list[_Item]) -> list[list[_Item]]:
             column
             for column in last
             if item.middle - column[-1].middle < _FOLLOWS * max(item.height, column[-1].height)
-            and not on_one_row(column[-1], item)
+            and not _on_one_row(column[-1], item)
             and _shared(column[-1].box, item.box) > 0.3 * min(column[-1].width, item.width)
         ]
         if len(above) == 1:
@@ -126,24 +131,26 @@ def _side_by_side(one: list[_Item], two: list[_Item]) -> bool:
     bottom = min(one[-1].box[3], two[-1].box[3])
     beside = [[item for item in stack if item.box[3] > top and item.box[1] < bottom] for stack in (one, two)]
     few, many = sorted(beside, key=len)
-    aligned = sum(any(on_one_row(item, other) for other in many) for item in few)
+    aligned = sum(any(_on_one_row(item, other) for other in many) for item in few)
     return bool(few) and aligned >= 0.7 * len(few)
 
 
 def _both_prose(one: list[_Item], two: list[_Item]) -> bool:
-    return is_prose([item.box for item in one]) and is_prose([item.box for item in two])
+    return _is_prose(one) and _is_prose(two)
 
 
-def is_prose(boxes: list[Box]) -> bool:
+def _is_prose(stack: list[_Item]) -> bool:
     """Whether a stack of lines is running text: three or more, long, and most of them filling the column."""
-    if len(boxes) < 3:
+    if len(stack) < 3:
         return False
-    widths = np.array([box[2] - box[0] for box in boxes])
-    heights = np.array([box[3] - box[1] for box in boxes])
-    if np.median(widths) < _PROSE_WIDTH * np.median(heights):
+    widths = np.array([item.width for item in stack])
+    if np.median(widths) < _PROSE_WIDTH * np.median([item.height for item in stack]):
+        return False
+    spaced = [len(item.text.split()) for item in stack if item.text.isascii()]
+    if len(spaced) > len(stack) / 2 and np.median(spaced) < _PROSE_WORDS:
         return False
     # Percentiles, because a headline over several columns may have ended up in the stack of the first.
-    full = np.percentile([box[2] for box in boxes], 80) - np.percentile([box[0] for box in boxes], 20)
+    full = np.percentile([item.box[2] for item in stack], 80) - np.percentile([item.box[0] for item in stack], 20)
     return bool(np.mean(widths > 0.75 * full) >= 0.5)
 
 
@@ -158,16 +165,15 @@ def _breuel(boxes: list[Box]) -> list[int]:
     left, top, right, bottom = place.T
     slack = 0.2 * np.minimum.outer(right - left, right - left)
     middle = (top + bottom) / 2
-    over = np.minimum.outer(right, right) - np.maximum.outer(left, left) > np.minimum(
-        slack, 0.5 * np.median(bottom - top)
-    )
-    above = middle[:, None] < middle[None, :]
-    before = over & above
-    beside = ~over & (left[:, None] < left[None, :])
-    for one, two in np.argwhere(beside):
-        low, high = sorted((middle[one], middle[two]))
-        between = (middle > low) & (middle < high) & over[one] & over[two]
-        before[one, two] = not between.any()
+    shared = np.minimum.outer(right, right) - np.maximum.outer(left, left)
+    over = shared > np.minimum(slack, 0.5 * np.median(bottom - top))
+    before = over & (middle[:, None] < middle[None, :])
+    for one in range(len(boxes)):
+        beside = np.flatnonzero(~over[one] & (left[one] < left))
+        low = np.minimum(middle[one], middle[beside])[:, None]
+        high = np.maximum(middle[one], middle[beside])[:, None]
+        spanned = (middle > low) & (middle < high) & over[one] & over[beside]
+        before[one, beside] = ~spanned.any(axis=1)
     return _sorted(before)
 
 

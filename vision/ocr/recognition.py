@@ -67,9 +67,8 @@ def _other_crops(scan: Scan, quad: np.ndarray, reading: Reading) -> list[np.ndar
     faint = _stretched(padded)
     if faint is not None:
         crops.append(faint)
-    if is_tall(quad) or (
-        reading.score < 0.75 and len(reading.text) >= 4
-    ):  # text running up the page, as beside a chart's axis
+    # Text running up the page, as beside a chart's axis, or a line upside down on an upright page.
+    if is_tall(quad) or (reading.score < 0.75 and len(reading.text) >= 4):
         crops.append(np.ascontiguousarray(np.rot90(scan.crop(quad), 2)))
     return crops
 

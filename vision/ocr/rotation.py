@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, Protocol
 
 import numpy as np
@@ -82,9 +83,8 @@ def _is_column(recogniser: Recogniser, crops: list[np.ndarray], read: list[Readi
 
 def lay_out(crop: np.ndarray, count: int) -> np.ndarray:
     """A column that lies on its side (top to the left) as a line of `count` upright characters."""
-    height, width = crop.shape[:2]
-    edges = np.linspace(0, width, max(1, count) + 1).round().astype(int)
-    cells = [np.rot90(crop[:, start:stop], -1) for start, stop in zip(edges, edges[1:], strict=False) if stop > start]
+    edges = np.linspace(0, crop.shape[1], max(1, count) + 1).round().astype(int)
+    cells = [np.rot90(crop[:, start:stop], -1) for start, stop in pairwise(edges) if stop > start]
     tallest = max(cell.shape[0] for cell in cells)
     padded = [np.pad(cell, ((0, tallest - cell.shape[0]), (0, 0), (0, 0)), mode="edge") for cell in cells]
     return np.ascontiguousarray(np.concatenate(padded, axis=1))

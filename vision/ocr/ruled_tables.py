@@ -71,7 +71,7 @@ def _grid(rows: list[Ruling], columns: list[Ruling], pieces: Sequence[Fragment])
         return None
     owner = _merged(xs, ys, rows, columns)
     cells: dict[int, list[Fragment]] = {}
-    for piece in (part for piece in pieces for part in _cut(piece, xs, ys, owner)):
+    for piece in (part for whole in pieces for part in _cut(whole, xs, ys, owner)):
         row, column = _index(ys, piece.middle), _index(xs, piece.centre)
         if row is not None and column is not None:
             cells.setdefault(int(owner[row, column]), []).append(piece)

@@ -1,7 +1,7 @@
 """The ruled lines of a picture: borders of tables, of cells and of panels, found by their pixels.
 
-A ruling is a run of pixels that differ from those across it, longer than letters are: an opening with a long thin kernel
-keeps nothing else.
+A ruling is a run of pixels that differ from those across it, longer than letters are: an opening with a long thin
+kernel keeps nothing else.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Ruling:
 def find_rulings(bgr: np.ndarray, line_height: float) -> tuple[list[Ruling], list[Ruling]]:
     """Horizontal rulings (at is y) and vertical ones (at is x) of a picture whose lines are line_height pixels high."""
     gray = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
-    across = max(24, round(2.5 * line_height))
-    down = max(12, round(0.85 * line_height))  # rows are hardly higher than their lines
+    across = max(24, round(2.5 * line_height)) | 1  # odd, or the opening shifts what it keeps
+    down = max(12, round(0.85 * line_height)) | 1  # rows are hardly higher than their lines
     # Differences over two pixels: both edges of a hairline, and its middle, are one run.
     flat = cv2.absdiff(gray[2:], gray[:-2])
     upright = cv2.absdiff(gray[:, 2:], gray[:, :-2])

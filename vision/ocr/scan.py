@@ -48,11 +48,11 @@ class Scan:
 def scan(detector: Detector, bgr: np.ndarray) -> Scan:
     """Find the lines of a picture (h, w, 3) uint8 BGR."""
     found = _look(detector, bgr, _first_scale(bgr))
-    if len(found.quads) == 0:
-        return found
-    height = float(np.median([min(quad_size(quad)) for quad in found.quads])) * found.scale
-    if height < _TINY and found.scale < 0.9:
-        return _look(detector, bgr, min(1.0, 2 * found.scale))
+    heights = [min(quad_size(quad)) * found.scale for quad in found.quads]
+    if found.scale < 0.8 and (not heights or np.percentile(heights, 25) < _TINY):
+        closer = _look(detector, bgr, min(1.0, 2 * found.scale))
+        return closer if len(closer.quads) >= len(heights) else found
+    height = float(np.median(heights)) if heights else 0.0
     if height > _HUGE:
         again = _look(detector, bgr, found.scale * _COMFORTABLE / height)
         return again if _covered(again.quads) >= 0.8 * _covered(found.quads) else found
@@ -62,7 +62,8 @@ def scan(detector: Detector, bgr: np.ndarray) -> Scan:
 def _first_scale(bgr: np.ndarray) -> float:
     short, long = sorted(bgr.shape[:2])
     if long > _STRIP * short:
-        return min(4.0, _MIN_SIDE / short) if short < 100 else min(1.0, 1400 / short)
+        # A low strip is enlarged as far as it stays within two tiles, a broad one shrunk until it is one tile broad.
+        return max(1.0, min(2.0, 2 * _MAX_SIDE / long)) if short < _MIN_SIDE / 2 else min(1.0, 1400 / short)
     if long > _MAX_SIDE:
         return _MAX_SIDE / long
     return max(1.0, min(_MIN_SIDE / short, _MAX_SIDE / long))
@@ -129,9 +130,10 @@ def _same_line(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
     down = min(one[3], two[3]) - max(one[1], two[1])
     if across <= 0 or down <= 0:
         return False
-    low = min(one[3] - one[1], two[3] - two[1]), min(one[2] - one[0], two[2] - two[0])
-    inside = across * down / max(1.0, low[0] * low[1])
-    return inside > 0.6 or (down > 0.7 * max(one[3] - one[1], two[3] - two[1]) and across > 0.5 * low[0])
+    low, narrow = min(one[3] - one[1], two[3] - two[1]), min(one[2] - one[0], two[2] - two[0])
+    high = max(one[3] - one[1], two[3] - two[1])
+    # Two halves of a line share what their tiles share.
+    return across * down > 0.6 * low * narrow or (down > 0.7 * high and across > 0.5 * min(narrow, _OVERLAP))
 
 
 def _around(one: np.ndarray, two: np.ndarray) -> np.ndarray:
