@@ -1,0 +1,258 @@
+"""An open document: its pages read by text layer and rendered, by MuPDF, from bytes alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from vision.errors import (
+    DamagedMedia,
+    InvalidArgument,
+    LimitExceeded,
+    PasswordRequired,
+    SourceNotFound,
+    UnsupportedMedia,
+    WrongPassword,
+)
+from vision.media.document_mupdf import mupdf_errors, pymupdf
+from vision.media.document_pages import DocumentInfo, DocumentPage, PageFormat
+from vision.media.document_text import PageLines, distrust, page_lines, reading_flow, ruled_tables, text_turn
+from vision.media.markdown import Flow, StyledLine, join_rows, plain_text, to_markdown
+from vision.types import Box, PageText, TextLine, TextTable
+
+_LOCKED_HINT = "Pass the document's password in the password parameter."
+_NOT_A_DOCUMENT_HINT = "Give a PDF, XPS, EPUB, MOBI or FB2 document."
+_FORMATS = {"pdf": "PDF", "epub": "EPUB", "xps": "XPS", "mobi": "MOBI", "fb2": "FictionBook2"}
+_MAX_SIDE_PT = 1e6
+
+
+@dataclass(frozen=True)
+class RenderedPage:
+    """A page's picture: `pixels` (H, W, 3) uint8 RGB; `scale` is pixels per point, `dpi` the same in dots per inch.
+
+    `dpi` is lower than asked where the page would have held more than max_pixels. `region` is what was rendered, in
+    points of the page as shown.
+    """
+
+    pixels: np.ndarray
+    scale: float
+    dpi: float
+    region: Box
+
+
+class Document:
+    """Holds the file's bytes and MuPDF's state; close it, or use it as a context manager. One thread at a time."""
+
+    def __init__(self, handle: pymupdf.Document, *, max_pages: int) -> None:
+        self._handle = handle
+        with mupdf_errors("Opening the document"):
+            self.page_count = int(handle.page_count)
+        if self.page_count < 1:
+            raise DamagedMedia(
+                "The document has no pages that can be read.",
+                "Open it in a viewer and save or print it to a new PDF; the file may be cut off.",
+            )
+        if self.page_count > max_pages:
+            raise LimitExceeded(
+                f"The document has {self.page_count} pages, and the limit is {max_pages}.",
+                "Split the document, or raise the limit on pages.",
+            )
+
+    @property
+    def info(self) -> DocumentInfo:
+        """Title, author and the like."""
+        with mupdf_errors("Reading the document's metadata"):
+            data: dict[str, Any] = self._handle.metadata or {}
+        return DocumentInfo(
+            format=_printable(data.get("format")),
+            title=_printable(data.get("title")),
+            author=_printable(data.get("author")),
+            subject=_printable(data.get("subject")),
+            created=_printable(data.get("creationDate")),
+            encrypted=bool(data.get("encryption")),
+        )
+
+    def close(self) -> None:
+        """Give the memory back; calling it twice is harmless."""
+        if not self._handle.is_closed:
+            self._handle.close()
+
+    def __enter__(self) -> Document:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def read_page(self, number: int, *, format: PageFormat) -> DocumentPage:
+        """One page by its text layer; other pages are not touched.
+
+        With "text" no tables are looked for and `markdown` stays empty. Where `needs_ocr` is set, what the text layer
+        gave (if anything) is not to be relied on: render the page, read the picture, and compose with page_from_ocr.
+
+        Raises SourceNotFound for a page the document does not have, DamagedMedia, LimitExceeded.
+        """
+        with mupdf_errors(f"Reading page {number}"):
+            page = self._load(number)
+            with _upright(page):
+                lines = page_lines(page)
+                reason = distrust(page, lines.text)
+                tables = ruled_tables(page) if format == "markdown" and reason is None else []
+            if reason is not None:
+                return _page(page, number, needs_ocr=True, ocr_reason=reason)
+            flow = reading_flow(lines, tables, find_tables=format == "markdown")
+            return _page(
+                page,
+                number,
+                markdown=to_markdown(flow) if format == "markdown" else "",
+                text=plain_text(flow),
+                text_content=_content(flow, lines, page, number),
+            )
+
+    def render(
+        self, number: int, *, dpi: float, region: Box | None = None, max_pixels: int = 40_000_000
+    ) -> RenderedPage:
+        """The page as a viewer shows it, with annotations, on white; or one region of it (points, cut to the page).
+
+        Raises SourceNotFound, InvalidArgument for a region beside the page, DamagedMedia, LimitExceeded.
+        """
+        with mupdf_errors(f"Rendering page {number}"):
+            page = self._load(number)
+            shown = page.rect
+            clip = pymupdf.Rect(region) & shown if region is not None else shown
+            if region is not None and (clip.is_empty or not all(map(math.isfinite, region))):
+                raise InvalidArgument(
+                    f"The region lies beside page {number}.",
+                    f"The page measures {shown.width:.0f} by {shown.height:.0f} points; give x1, y1, x2, y2 inside it.",
+                )
+            scale = _scale(clip, dpi, max_pixels)
+            picture = page.get_pixmap(
+                matrix=pymupdf.Matrix(scale, scale), clip=clip, colorspace=pymupdf.csRGB, alpha=False, annots=True
+            )
+            rows = np.frombuffer(picture.samples_mv, dtype=np.uint8).reshape(picture.height, picture.stride)
+            pixels = rows[:, : picture.width * 3].reshape(picture.height, picture.width, 3).copy()
+        return RenderedPage(pixels, scale, scale * 72, (clip.x0, clip.y0, clip.x1, clip.y1))
+
+    def _load(self, number: int) -> pymupdf.Page:
+        if not 1 <= number <= self.page_count:
+            raise SourceNotFound(f"There is no page {number}.", f"The document has pages 1 to {self.page_count}.")
+        return self._handle.load_page(number - 1)
+
+
+def open_bytes(data: bytes, *, password: str | None, max_pages: int) -> Document:
+    """See vision.media.documents.open_document."""
+    kind = _kind(data)
+    with mupdf_errors("Opening the document"):
+        handle = pymupdf.open(stream=data, filetype=kind)
+        found = str((handle.metadata or {}).get("format") or "")
+        locked = bool(handle.needs_pass)
+        opened = bool(handle.authenticate(password)) if locked and password is not None else not locked
+    # MuPDF goes by the content rather than by the type named, and takes HTML, SVG and pictures for documents too.
+    if not (handle.is_pdf or found.startswith(_FORMATS[kind])):
+        handle.close()
+        raise DamagedMedia(f"The content is no document that can be read ({found or kind}).", _NOT_A_DOCUMENT_HINT)
+    if not opened:
+        handle.close()
+        if password is None:
+            raise PasswordRequired("The document is protected by a password.", _LOCKED_HINT)
+        raise WrongPassword("The password does not open the document.", "Ask for the right password; case matters.")
+    return Document(handle, max_pages=max_pages)
+
+
+def _kind(data: bytes) -> str:
+    """MuPDF's name of the type, by content; what is not known is tried as PDF, which MuPDF repairs best."""
+    if not data:
+        raise DamagedMedia("The document is empty (0 bytes).", "Fetch or save the file again.")
+    head = data[:4096]
+    if b"%PDF-" in head[:1024]:
+        return "pdf"
+    if head.startswith(b"PK\x03\x04"):
+        if b"application/epub+zip" in head[:200]:
+            return "epub"
+        if b"FixedDocSeq" in data or b"FixedDocumentSequence" in data or b".fdseq" in data:
+            return "xps"
+        raise UnsupportedMedia(
+            "The file is a zip archive that is neither EPUB nor XPS.", "Save the document as PDF and give that."
+        )
+    if head[60:68] == b"BOOKMOBI":
+        return "mobi"
+    return "fb2" if b"<FictionBook" in head else "pdf"
+
+
+@contextmanager
+def _upright(page: pymupdf.Page) -> Iterator[None]:
+    """The page in a frame where its text runs from left to right; afterwards it shows as before.
+
+    Without /Rotate MuPDF reads a table that is shown sideways as it was laid out (turned, rows and columns change
+    places and are lost). Where the content itself is sideways, the turn is written into the page in memory.
+    """
+    if page.parent is None or not page.parent.is_pdf:
+        yield
+        return
+    shown = page.rotation
+    page.set_rotation(0)
+    turn = text_turn(page)
+    if turn:
+        page.set_rotation(turn)
+        page.remove_rotation()
+    try:
+        yield
+    finally:
+        page.set_rotation((shown - turn) % 360)
+
+
+def _scale(clip: pymupdf.Rect, dpi: float, max_pixels: int) -> float:
+    if not (0 < clip.width < _MAX_SIDE_PT and 0 < clip.height < _MAX_SIDE_PT):
+        raise DamagedMedia("The page has no usable size.", "Name other pages.")
+    if not 1 <= dpi <= 2400:
+        raise InvalidArgument(f"A resolution of {dpi:g} dpi is out of range.", "Give 1 to 2400.")
+    wanted = dpi / 72
+    # One pixel a side for MuPDF's rounding outwards.
+    width, height = clip.width * wanted + 1, clip.height * wanted + 1
+    return wanted if width * height <= max_pixels else wanted * math.sqrt(max_pixels / (width * height)) * 0.999
+
+
+def _content(flow: Flow, lines: PageLines, page: pymupdf.Page, number: int) -> PageText:
+    """Lines in reading order, those inside tables where their table stands."""
+    tables = [item for item in flow if isinstance(item, TextTable)]
+    free = {id(item) for item in flow}
+    inside = [line for line in (*lines.upright, *lines.turned) if id(line) not in free]
+    placed: list[TextLine] = []
+    for item in join_rows(flow):
+        if isinstance(item, StyledLine):
+            placed.append(_placed(item, page, number))
+        else:
+            members = [line for line in inside if _within(line.box, item.box)]
+            placed.extend(_placed(line, page, number) for line in members)
+    return PageText(
+        lines=tuple(placed),
+        tables=tuple(TextTable(box=_shown(table.box, page), rows=table.rows, page=number) for table in tables),
+    )
+
+
+def _within(box: Box, outer: Box) -> bool:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return outer[0] - 1 <= x <= outer[2] + 1 and outer[1] - 1 <= y <= outer[3] + 1
+
+
+def _placed(line: StyledLine, page: pymupdf.Page, number: int) -> TextLine:
+    return TextLine(text=line.text, box=_shown(line.box, page), confidence=1.0, page=number)
+
+
+def _shown(box: Box, page: pymupdf.Page) -> Box:
+    """A box of the page's own frame as it lies on the page that a viewer shows."""
+    rect = (pymupdf.Rect(box) * page.rotation_matrix).normalize()
+    return (rect.x0, rect.y0, rect.x1, rect.y1)
+
+
+def _page(page: pymupdf.Page, number: int, **fields: Any) -> DocumentPage:
+    return DocumentPage(number=number, width=page.rect.width, height=page.rect.height, **fields)
+
+
+def _printable(value: object) -> str:
+    return "".join(char for char in str(value or "") if char.isprintable()).strip()[:500]
