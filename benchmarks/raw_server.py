@@ -178,7 +178,7 @@ class MemoryWatch:
     """Samples the resident memory of a server and its descendants every 50 ms; a context manager."""
 
     def __init__(self, root: int, every_s: float = 0.05) -> None:
-        self.peak = 0
+        self._peak = 0
         self._root = root
         self._every_s = every_s
         self._over = threading.Event()
@@ -186,7 +186,12 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         while not self._over.wait(self._every_s):
-            self.peak = max(self.peak, resident_bytes(family(self._root)))
+            self._peak = max(self._peak, resident_bytes(family(self._root)))
+
+    def take_peak(self) -> int:
+        """The most bytes seen since the last call of this."""
+        peak, self._peak = self._peak, 0
+        return peak
 
     def __enter__(self) -> MemoryWatch:
         self._thread.start()

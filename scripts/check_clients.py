@@ -47,6 +47,13 @@ class CheckFailed(Exception):
     """A client did not do what it has to; the message says what it did."""
 
 
+class Said(NamedTuple):
+    """What a program wrote to standard output and standard error."""
+
+    out: str
+    err: str
+
+
 class Place(NamedTuple):
     """Where the clients are installed, which node runs them, and the scratch HOME and project of a check."""
 
@@ -62,8 +69,8 @@ class Place(NamedTuple):
         quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "NO_COLOR": "1"}
         return {**kept, **quiet, "HOME": str(self.home), "PATH": path}
 
-    def run(self, command: Sequence[str], expect: int = 0, timeout_s: float = 120) -> str:
-        """Standard output of a command. Raises CheckFailed when it ends otherwise than `expect` says."""
+    def run(self, command: Sequence[str], expect: int = 0, timeout_s: float = 120) -> Said:
+        """What a command printed. Raises CheckFailed when it ends otherwise than `expect` says."""
         try:
             done = subprocess.run(
                 command, cwd=self.project, env=self.environment(), stdin=subprocess.DEVNULL,
@@ -74,7 +81,7 @@ class Place(NamedTuple):
         if done.returncode != expect:
             said = (done.stdout[-1500:] + "\n" + done.stderr[-1500:]).strip()
             raise CheckFailed(f"{' '.join(command)}: exit {done.returncode}, not {expect}\n{said}")
-        return done.stdout
+        return Said(done.stdout, done.stderr)
 
     def client(self, name: str) -> str:
         return str(self.clients / "node_modules" / ".bin" / name)
@@ -87,7 +94,7 @@ def _same_tools(listed: set[str]) -> None:
 
 def _inspect(place: Place, era: str, *words: str, expect: int = 0) -> dict[str, Any]:
     command = [place.node, str(place.clients / INSPECTOR), "--cli", SERVER, "--protocol-era", era, *words]
-    answer = place.run(command, expect)
+    answer = place.run(command, expect).out
     return json.loads(answer) if answer.strip() else {}
 
 
@@ -120,7 +127,7 @@ def inspector_errors(place: Place, era: str) -> str:
 def claude_code(place: Place) -> str:
     claude = place.client("claude")
     place.run([claude, "mcp", "add", "internvl", "--", SERVER])
-    answer = place.run([claude, "mcp", "get", "internvl"])
+    answer = place.run([claude, "mcp", "get", "internvl"]).out
     if "Connected" not in answer or "Failed" in answer:
         raise CheckFailed(f"claude mcp get printed:\n{answer}")
     return "claude mcp get: Connected"
@@ -137,6 +144,7 @@ def codex(place: Place) -> str:
             listed = set(servers.get("internvl", {}).get("tools", {}))
             if listed or time.monotonic() > deadline:
                 break
+            time.sleep(0.2)
     _same_tools(listed)
     return f"codex app-server lists {len(listed)} tools"
 
@@ -175,7 +183,8 @@ def gemini(place: Place) -> str:
     # It starts no server in a folder that was not declared trusted.
     trusted = place.home / ".gemini" / "trustedFolders.json"
     trusted.write_text(json.dumps({str(place.project): "TRUST_FOLDER"}))
-    answer = place.run([program, "mcp", "list"])
+    # The list comes on standard error when that is where its log goes.
+    answer = "\n".join(place.run([program, "mcp", "list"]))
     if "Connected" not in answer or "Disconnected" in answer:
         raise CheckFailed(f"gemini mcp list printed:\n{answer}")
     return "gemini mcp list: Connected"
