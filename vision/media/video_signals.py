@@ -36,6 +36,7 @@ DISSOLVE_RESIDUE = 0.2
 and the picture between is a mixture of the two but for this share of their difference. A pan leaves 0.5 and more, a
 change of brightness correlates."""
 
+SHADE_OFFSETS = np.array([0, 16, 32], dtype=np.uint8)[:, None, None]
 BLACK_LEVEL = 38
 """Luma up to which a pixel is black: 10 % of the range, as in FFmpeg's blackdetect."""
 BLACK_EXCEPT = 0.003
@@ -101,9 +102,9 @@ class Meter:
 
 
 def _shades(small: Small) -> NDArray[np.float64]:
-    """Histogram of each plane in 16 steps, together summing to 1."""
-    offsets = np.array([0, 16, 32], dtype=np.uint8)[:, None, None]
-    return np.bincount(((small >> 4) + offsets).ravel(), minlength=48) / small.size
+    """Histogram of each plane in 16 steps, together summing to 1; every fourth pixel is enough."""
+    sample = small[:, ::2, ::2]
+    return np.bincount(((sample >> 4) + SHADE_OFFSETS).ravel(), minlength=48) / sample.size
 
 
 class CutDetector:
