@@ -148,6 +148,19 @@ def _riff(head: bytes) -> MediaKind | None:
     return {b"WEBP": MediaKind("image", "webp"), b"AVI ": MediaKind("video", "avi")}.get(head[8:12])
 
 
+def webp_size(head: bytes) -> tuple[int, int]:
+    """Width and height from a WebP file's first 30 bytes (RFC 9649). Raises DamagedMedia."""
+    chunk, body = head[12:16], head[20:30]
+    if chunk == b"VP8X" and len(body) == 10:
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if chunk == b"VP8L" and len(body) >= 5:
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if chunk == b"VP8 " and len(body) == 10:
+        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+    raise DamagedMedia("the webp picture is damaged or incomplete", "Get the file again.")
+
+
 def _iso_media(head: bytes) -> MediaKind | None:
     """HEIC, AVIF, MP4 and MOV share one container: the brands in its first box tell them apart."""
     box = head[4:8]

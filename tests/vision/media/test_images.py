@@ -258,6 +258,13 @@ def test_the_pixel_limit_is_inclusive_and_leaves_pillow_as_it_was():
     assert before == Image.MAX_IMAGE_PIXELS
 
 
+def test_webp_may_have_half_the_pixels_because_its_decoder_takes_twice_the_memory():
+    data = saved(quadrants(), "WEBP")
+    assert load(data, max_pixels=2 * 64 * 48).width == 64
+    with pytest.raises(LimitExceeded, match="64 x 48"):
+        load(data, max_pixels=2 * 64 * 48 - 1)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF"])
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
 def test_a_truncated_file_is_damaged_never_half_invented(kind, kept):

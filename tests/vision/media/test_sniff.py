@@ -7,9 +7,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from vision.errors import DamagedMedia, UnsupportedMedia, VisionError
-from vision.media.sniff import HEAD_BYTES, sniff, sniff_file
+from vision.media.sniff import HEAD_BYTES, sniff, sniff_file, webp_size
 
 needs_media = pytest.mark.skipif("INTERNVL_MCP_MEDIA" not in os.environ, reason="INTERNVL_MCP_MEDIA is not set")
 TS = bytes([0x47]) + bytes(187)
@@ -135,6 +136,17 @@ def test_an_opening_comment_without_end_takes_no_time():
     for head in (b"<!--" * 16000, b"<?" * 30000, b"<!DOCTYPE [" * 6000, b" " * HEAD_BYTES + b"<"):
         with pytest.raises(VisionError):
             sniff(head)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"), [("RGB", {}), ("RGB", {"lossless": True}), ("RGBA", {}), ("RGB", {"exif": b"Exif\0\0"})]
+)
+def test_a_webp_tells_its_size_in_every_variety(mode, options):
+    buffer = io.BytesIO()
+    Image.new(mode, (321, 45), (1, 2, 3, 4)[: len(mode)]).save(buffer, "WEBP", **options)
+    assert webp_size(buffer.getvalue()[:30]) == (321, 45)
+    with pytest.raises(DamagedMedia):
+        webp_size(buffer.getvalue()[:24])
 
 
 @needs_media
