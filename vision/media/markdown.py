@@ -38,13 +38,17 @@ _NEIGHBOURS = 12
 
 
 def lines_from_page_text(page: PageText) -> Flow:
-    """OCR lines and tables as a flow: a line inside a table is in the table's rows already, and is left out."""
+    """OCR lines and tables as a flow: a line inside a table is in the table's rows already, and is left out.
+
+    Lines read on a turned picture get boxes of the upright picture here, since paragraphs are told by what is below.
+    """
     pending = list(page.tables)
     flow: Flow = []
     for line in page.lines:
         table = next((table for table in page.tables if centre_inside(line.box, table.box)), None)
         if table is None:
-            flow.append(StyledLine(line.text, line.box, _height(line.box, page.rotation)))
+            box = _turned(line.box, page.rotation)
+            flow.append(StyledLine(line.text, box, box[3] - box[1]))
         elif table in pending:
             pending.remove(table)
             flow.append(table)
@@ -242,8 +246,14 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _height(box: Box, rotation: int) -> float:
-    return box[2] - box[0] if rotation in {90, 270} else box[3] - box[1]
+def _turned(box: Box, rotation: int) -> Box:
+    """The box after turning the picture clockwise about its origin: where it lies counts, not the sign."""
+    x1, y1, x2, y2 = box
+    if rotation == 90:
+        return (-y2, x1, -y1, x2)
+    if rotation == 180:
+        return (-x2, -y2, -x1, -y1)
+    return (y1, -x2, y2, -x1) if rotation == 270 else box
 
 
 def _follows_on_row(last: StyledLine, line: StyledLine) -> bool:

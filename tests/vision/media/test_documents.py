@@ -253,7 +253,9 @@ def test_an_epub_is_read_page_by_page() -> None:
         '<item id="a" href="a.xhtml" media-type="application/xhtml+xml"/></manifest>'
         '<spine><itemref idref="a"/></spine></package>'
     )
-    chapter = '<html xmlns="http://www.w3.org/1999/xhtml"><body><h1>Chapter One</h1><p>Hello.</p></body></html>'
+    chapter = (
+        '<html xmlns="http://www.w3.org/1999/xhtml"><body><h1>Chapter One</h1><p>Hello from a book.</p></body></html>'
+    )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as book:
         book.writestr("mimetype", "application/epub+zip")
@@ -262,7 +264,7 @@ def test_an_epub_is_read_page_by_page() -> None:
         book.writestr("a.xhtml", chapter)
     with open_document(buffer.getvalue()) as document:
         assert document.info.format == "EPUB"
-        assert document.read_page(1, format="markdown").markdown == "# Chapter One\n\nHello."
+        assert document.read_page(1, format="markdown").markdown == "# Chapter One\n\nHello from a book."
 
 
 def test_limits_and_missing_pages_are_told() -> None:

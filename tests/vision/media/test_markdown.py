@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from typing import Literal
+
+import pytest
+
 from vision.media.markdown import (
     Flow,
     StyledLine,
@@ -9,7 +13,7 @@ from vision.media.markdown import (
     table_markdown,
     to_markdown,
 )
-from vision.types import PageText, TextLine, TextTable
+from vision.types import Box, PageText, TextLine, TextTable
 
 
 def _lines(*texts: str, size: float = 10, width: float = 300, **style: bool) -> Flow:
@@ -76,12 +80,19 @@ def test_text_that_looks_like_a_heading_mark_is_escaped() -> None:
     assert to_markdown(_lines("# not a heading of ours but a comment, which goes on and on.")).startswith("\\# not")
 
 
-def test_lines_turned_on_the_picture_count_by_their_width() -> None:
-    page = PageText(
-        lines=tuple(
-            TextLine(text="a long line of text", box=(100 + 20 * at, 10, 112 + 20 * at, 400), confidence=1)
-            for at in range(3)
-        ),
-        rotation=90,
-    )
-    assert "#" not in page_text_markdown(page)
+@pytest.mark.parametrize(
+    ("rotation", "boxes"),
+    [
+        (0, [(10, 100, 400, 112), (10, 115, 300, 127), (10, 160, 390, 172)]),
+        (90, [(100, 10, 112, 400), (115, 110, 127, 400), (160, 20, 172, 400)]),
+        (180, [(10, 200, 400, 212), (110, 185, 400, 197), (20, 140, 400, 152)]),
+        (270, [(100, 10, 112, 400), (85, 10, 97, 300), (40, 10, 52, 390)]),
+    ],
+)
+def test_paragraphs_of_a_turned_picture_are_those_of_the_upright_one(
+    rotation: Literal[0, 90, 180, 270], boxes: list[Box]
+) -> None:
+    texts = ("a long line of text that", "goes on below", "and a paragraph of its own")
+    lines = tuple(TextLine(text=text, box=box, confidence=1) for text, box in zip(texts, boxes, strict=True))
+    read = PageText(lines=lines, rotation=rotation)
+    assert page_text_markdown(read) == "a long line of text that goes on below\n\nand a paragraph of its own"
