@@ -23,6 +23,8 @@ from vision.workers.jobs import Job, Role, memory_exceeded
 from vision.workers.wire import Header, WireBroken, can_pass_files, receive_frame, send_frame
 
 _WATCH_EVERY_S = 0.05
+# A fresh process reads nothing until its libraries are loaded; on a busy machine that takes seconds.
+_START_S = 60.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 # Room for mapped libraries and reserved stacks above what may be resident; the watch on resident memory is the limit.
 _ADDRESS_SPACE_FACTOR = 3
@@ -102,7 +104,7 @@ class WorkerProcess:
                 header = header.model_copy(update={"file_path": str(Path(file.name).resolve())})
         with self._exchange:
             try:
-                self._sock.settimeout(self.spec.timeout_s)
+                self._sock.settimeout(_START_S)
                 send_frame(self._sock, header, memoryview(blob), fd)
             except OSError as e:
                 raise self._failure() from e
