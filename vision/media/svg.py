@@ -37,8 +37,9 @@ def render_svg(file: BinaryIO, max_pixels: int) -> Image.Image:
 
     Raises LimitExceeded, DamagedMedia; nothing that the file refers to is opened.
     """
-    import pymupdf
     from PIL import Image
+
+    from vision.media.document_mupdf import pymupdf
 
     root = _parse(file)
     width, height = _size(root)

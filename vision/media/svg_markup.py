@@ -62,6 +62,9 @@ _STYLED = frozenset(
         "transform",
     )
 )
+_RGBA = re.compile(r"rgba?\(\s*([\d.]+%?)[\s,]+([\d.]+%?)[\s,]+([\d.]+%?)(?:[\s,/]+([\d.]+%?))?\s*\)", re.IGNORECASE)
+_VARIABLE = re.compile(r"var\(\s*--[\w-]+\s*(?:,\s*(.*))?\)\s*$", re.DOTALL)
+_TRANSFORM = re.compile(r"(?:(?:matrix|translate|scale|rotate|skewX|skewY)\s*\([-+0-9.eE,\s]+\)[\s,]*)*")
 _UNKNOWN_PAINT = "#808080"
 
 
@@ -154,30 +157,53 @@ def _mean_paints(root: Element) -> dict[str, str]:
 
 
 def _mean_colour(server: Element, servers: dict[str, Element]) -> str:
-    from PIL import ImageColor
-
     inherited = servers.get(server.get("href", "").removeprefix("#"))
     stops = server.findall("stop") or (inherited.findall("stop") if inherited is not None else [])
-    colours: list[tuple[int, ...]] = []
-    for stop in stops:
-        try:
-            colours.append(ImageColor.getrgb(stop.get("stop-color", "black"))[:3])
-        except ValueError:
-            continue
+    plain = [_plain_colour(stop.get("stop-color", "black"))[0] for stop in stops]
+    colours = [bytes.fromhex(colour[1:]) for colour in plain if re.fullmatch("#[0-9a-f]{6}", colour)]
     if not colours:
         return _UNKNOWN_PAINT
-    return "#" + "".join(f"{sum(colour[i] for colour in colours) // len(colours):02x}" for i in range(3))
+    return "#" + bytes(sum(channel) // len(colours) for channel in zip(*colours, strict=True)).hex()
 
 
 def _replace_paints(element: Element, paints: dict[str, str], current: str) -> None:
+    """Colours as #rrggbb with their opacity apart, and transforms without CSS units: MuPDF reads no other."""
     for name in list(element.attrib):
-        value = element.attrib[name]
+        value = element.attrib[name].strip()
         if name in ("fill", "stroke"):
             if match := _PAINT.match(value):
                 value = paints.get(match[1], match[2] or _UNKNOWN_PAINT)
-            element.attrib[name] = element.get("color", current) if value.lower() == "currentcolor" else value
+            value = element.get("color", current) if value.lower() == "currentcolor" else value
+            element.attrib[name], opacity = _plain_colour(value)
+            if opacity < 1:
+                element.set(f"{name}-opacity", f"{opacity:.3g}")
+        elif name == "transform":
+            plain = re.sub(r"(?<=[0-9.])(?:px|deg)", "", value)
+            element.attrib[name] = plain if _TRANSFORM.fullmatch(plain) else ""
         elif name != "href" and "url(" in value.lower():
             del element.attrib[name]
+        if not element.attrib.get(name, "-"):
+            del element.attrib[name]
+
+
+def _plain_colour(value: str) -> tuple[str, float]:
+    """#rrggbb (or a word such as none or inherit) and the opacity of any CSS colour."""
+    from PIL import ImageColor
+
+    if match := _VARIABLE.match(value):
+        value = (match[1] or _UNKNOWN_PAINT).strip()
+    if value.lower() == "transparent":
+        return "none", 1.0
+    if match := _RGBA.match(value):
+        parts = [float(part.rstrip("%")) * (2.55 if part.endswith("%") else 1) for part in match.groups()[:3]]
+        alpha = match[4] or "1"
+        opacity = float(alpha.rstrip("%")) / (100 if alpha.endswith("%") else 1)
+        return "#" + bytes(min(255, round(part)) for part in parts).hex(), min(1.0, opacity)
+    try:
+        colour = ImageColor.getrgb(value)
+    except ValueError:
+        return value, 1.0
+    return "#" + bytes(colour[:3]).hex(), colour[3] / 255 if len(colour) == 4 else 1.0
 
 
 def _prune(root: Element) -> None:

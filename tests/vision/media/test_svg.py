@@ -73,6 +73,37 @@ def test_a_gradient_is_drawn_in_the_mean_of_its_colours():
     assert at(loaded, 100, 50) == (127, 0, 127)
 
 
+@pytest.mark.parametrize(
+    ("paint", "colour"),
+    [
+        ("rgb(255, 0, 0)", (255, 0, 0)),
+        ("rgb(100%,0%,0%)", (255, 0, 0)),
+        ("rgba(255 0 0 / 50%)", (255, 127, 127)),
+        ("rgba(255,0,0,.5)", (255, 127, 127)),
+        ("#ff000080", (255, 127, 127)),
+        ("hsl(0, 100%, 50%)", (255, 0, 0)),
+        ("var(--accent, #ff0000)", (255, 0, 0)),
+        ("currentColor", (0, 0, 0)),
+        ("transparent", (255, 255, 255)),
+        ("url(#none) #ff0000", (255, 0, 0)),
+    ],
+)
+def test_colours_of_style_sheets_are_understood(paint, colour):
+    loaded = drawn(f'<rect width="200" height="100" fill="white"/><rect width="100" height="100" fill="{paint}"/>')
+    assert np.allclose(at(loaded, 50, 50), colour, atol=2)
+
+
+@pytest.mark.parametrize("transform", ["translate(50px, 10px)", "rotate(foo)", "", "none", "scale(1) rotate(3deg)"])
+def test_a_strange_transform_does_not_spoil_the_drawing(transform):
+    loaded = drawn(f'<g transform="{transform}"><rect width="150" height="90" fill="#ff0000"/></g>')
+    assert at(loaded, 100, 50) == (255, 0, 0)
+
+
+def test_strange_markup_says_nothing_on_stdout(capfd):
+    drawn('<path d="M 0 0 Q bogus"/><image href="data:image/png;base64,AAAA" width="5" height="5"/>')
+    assert capfd.readouterr().out == ""
+
+
 def test_white_drawing_on_transparency_stays_visible():
     loaded = drawn('<text x="10" y="60" font-size="40" fill="white">Hello</text>')
     assert loaded.had_alpha and tuple(loaded.rgb[0, 0]) == (0, 0, 0)
