@@ -1,7 +1,7 @@
 """What watching a video costs beside decoding it: `watch()` ÷ a bare PyAV pass over the same made clip.
 
-Both run with two decoder threads, turn about, each in a process of its own so that the peak memory is its own. The ratio of CPU
-seconds holds on a busy machine too; that of seconds only on an idle one.
+Both run with two decoder threads, turn about, each in a process of its own so that the peak memory is its own. The
+ratio of CPU seconds holds on a busy machine too, that of seconds only on an idle one.
 
     python benchmarks/video_speed.py [--rounds 3]
 """
