@@ -40,7 +40,8 @@ async def client_roots(context: ServerRequestContext, params: types.CallToolRequ
         raise NeedsClientRoots
     try:
         with anyio.fail_after(_ROOTS_WITHIN_S):
-            return _folders(await context.session.list_roots())
+            # Not session.list_roots(): it warns that roots are deprecated, which is the client's business.
+            return _folders(await context.session.send_request(types.ListRootsRequest(), types.ListRootsResult))
     except (MCPError, TimeoutError):
         return ()
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,14 +24,20 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def sample_files(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The demo's files, as `scripts/samples.py` names them."""
+def sample_maker() -> ModuleType:
+    """`scripts/samples.py`, with the truth about what it makes."""
     spec = importlib.util.spec_from_file_location("sample_maker", ROOT / "scripts" / "samples.py")
     assert spec is not None and spec.loader is not None
     maker = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = maker
     spec.loader.exec_module(maker)
-    return maker.make_samples(tmp_path_factory.mktemp("samples"))
+    return maker
+
+
+@pytest.fixture(scope="session")
+def sample_files(sample_maker: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The demo's files."""
+    return sample_maker.make_samples(tmp_path_factory.mktemp("samples"))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from vision.access.policy import AccessPolicy
 from vision.cache import ByteBoundedCache
 from vision.call import Call
 from vision.config import MIB, Settings
-from vision.errors import LimitExceeded, UnsupportedMedia
+from vision.errors import AccessDenied, LimitExceeded, UnsupportedMedia
 from vision.media.sniff import MediaKind, sniff_file
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
 from vision.types import Box, PageText, TextLine, TextTable
@@ -109,7 +109,7 @@ class VisionService:
 
         Raises every error of `vision.access`, UnsupportedMedia and LimitExceeded.
         """
-        opened = await open_source(source, await self._policy(call), self._cwd)
+        opened = await self._open(source, call)
         try:
             kind = sniff_file(opened.file)
             if kind.kind != "video" and opened.size > self.settings.max_bytes:
@@ -122,14 +122,22 @@ class VisionService:
             opened.file.close()
             raise
 
-    async def _policy(self, call: Call) -> AccessPolicy:
+    async def _open(self, source: str, call: Call) -> OpenedSource:
+        try:
+            return await open_source(source, self._policy(), self._cwd)
+        except AccessDenied:
+            # Only now is the client asked: it may be a round trip, and most files lie under the known roots.
+            roots = await call.client_roots() if self.settings.use_client_roots else ()
+            if not roots:
+                raise
+            return await open_source(source, self._policy(*roots), self._cwd)
+
+    def _policy(self, *client_roots: Path) -> AccessPolicy:
         settings = self.settings
-        roots = list(settings.roots)
+        roots = [*settings.roots, *client_roots]
         # A server started in / was started by a desktop program, not in a project: / is then no permission.
         if settings.use_working_directory and self._cwd != Path(self._cwd.anchor):
             roots.append(self._cwd)
-        if settings.use_client_roots:
-            roots.extend(await call.client_roots())
         return AccessPolicy(
             roots=tuple(roots),
             allow_http=settings.allow_http,
