@@ -59,6 +59,8 @@ _ORIENTATION_TAG = 0x0112
 _BAND_ROWS = 256
 # Luminance closer than this to the background counts as invisible; 64 of 255 is a contrast of about 1.7 : 1.
 _INVISIBLE = 64
+# Less transparency than this is a margin or round corners; nothing is drawn on it.
+_MARGIN_SHARE = 0.1
 _OPAQUE_SAMPLE = 2_000_000
 
 
@@ -353,7 +355,7 @@ def _transparency(image: Image.Image) -> tuple[float, tuple[int, int, int]]:
         return 0.0, (255, 255, 255)
     counts = np.asarray(image.getchannel("A").histogram(), dtype=np.float64)
     share = max(0.0, 1.0 - float(np.dot(counts, np.arange(256)) / (255.0 * counts.sum())))
-    return share, _background(image) if share else (255, 255, 255)
+    return share, _background(image) if share > _MARGIN_SHARE else (255, 255, 255)
 
 
 def _background(image: Image.Image) -> tuple[int, int, int]:

@@ -211,6 +211,9 @@ def _prune(root: Element) -> None:
     while stack:
         parent = stack.pop()
         children = list(parent)
+        if parent.tag == "switch":
+            parent.tag = "g"
+            children = _best_alternative(children)
         parent[:] = [kept for child in children if (kept := _kept(child)) is not None]
         stack.extend(parent)
 
@@ -229,6 +232,21 @@ def _kept(element: Element) -> Element | None:
             del element.attrib["href"]
             return None if element.tag in ("image", "use") else element
     return element
+
+
+def _best_alternative(children: list[Element]) -> list[Element]:
+    """Of a <switch>: the plain element for viewers without HTML, such as this one, at most one.
+
+    Diagram tools put the right words only into the HTML, and the right place only into the plain text.
+    """
+    plain = next((child for child in children if child.tag in _KEPT), None)
+    if plain is None:
+        return children[:1]
+    html = _as_text(children[0]) if children[0].tag == "foreignObject" else None
+    if html is not None and plain.tag == "text":
+        plain[:] = []
+        plain.text = html.text
+    return [plain]
 
 
 def _as_text(foreign: Element) -> Element | None:

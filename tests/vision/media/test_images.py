@@ -162,6 +162,13 @@ def test_text_on_transparency_stays_visible(ink, paper):
     assert (loaded.rgb == ink[:3]).all(axis=2).sum() > 200
 
 
+def test_a_transparent_margin_of_a_white_page_is_white():
+    image = Image.new("RGBA", (100, 100), (255, 255, 255, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 100, 5))
+    loaded = load(saved(image, "PNG"))
+    assert loaded.had_alpha and loaded.rgb.min() == 255
+
+
 def test_white_and_black_lettering_together_gets_grey():
     image = lettering("RGBA", (0, 0, 0, 0), (255, 255, 255, 255))
     ImageDraw.Draw(image).text((110, 10), "Both", fill=(0, 0, 0, 255), font_size=36)

@@ -114,6 +114,20 @@ def test_html_labels_of_diagram_tools_are_drawn_as_text():
     assert ink(drawn(f'<foreignObject x="50" y="20" width="100" height="40">{label}</foreignObject>')) > 0.003
 
 
+def test_of_alternatives_the_plain_one_is_drawn():
+    plain = '<rect width="100" height="100" fill="#ff0000"/>'
+    html = '<foreignObject width="200" height="100"><div>Start</div></foreignObject>'
+    loaded = drawn(f'<switch>{html}{plain}<rect width="200" height="100" fill="#0000ff"/></switch>')
+    assert at(loaded, 50, 50) == (255, 0, 0) and at(loaded, 150, 50) == (255, 255, 255)
+    assert ink(drawn(f"<switch>{html}</switch>")) > 0.003
+
+
+def test_a_diagrams_label_has_the_words_of_its_html_in_the_place_of_its_plain_text():
+    html = "<foreignObject><div>Hardware</div></foreignObject>"
+    label = f'<switch>{html}<text x="10" y="50">Text is not SVG</text></switch>'
+    assert np.array_equal(drawn(label).rgb, drawn('<text x="10" y="50">Hardware</text>').rgb)
+
+
 def test_hidden_parts_stay_hidden():
     hidden = '<rect width="200" height="100" {}/>'
     for way in ('display="none"', 'style="display:none"', 'visibility="hidden"'):
