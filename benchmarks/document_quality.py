@@ -112,7 +112,7 @@ def score(pages: list[str], lines: list[str], row: dict) -> dict[str, object]:
 
 
 def layer_texts(path: Path, password: str, count: int) -> list[str]:
-    """The plain text layer of the pages, to cut a longer truth to them; nothing for scans, whose truth is kept whole."""
+    """The plain text layer of the pages, to cut a longer truth to them; nothing for scans (their truth stays whole)."""
     with open_document(path.read_bytes(), password=password) as document:
         numbers = range(1, min(count, document.page_count) + 1)
         return [document.read_page(number, format="text").text for number in numbers]

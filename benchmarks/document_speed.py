@@ -2,7 +2,8 @@
 
     INTERNVL_MCP_MEDIA=… python benchmarks/document_speed.py
 
-Prints a table and writes benchmarks/results/document_speed.json. Times hold for the machine and its load at the time;
+Prints a table and writes benchmarks/results/document_speed.json. Times are processor seconds (everything here
+runs on one thread), so that a busy machine does not change them much;
 `bare` is PyMuPDF's get_text alone on the same pages, measured beside them.
 """
 
@@ -14,24 +15,24 @@ import resource
 import time
 from pathlib import Path
 
-START = time.perf_counter()
+START = time.process_time()
 
 from vision.media.document_mupdf import pymupdf  # noqa: E402
 from vision.media.documents import open_document  # noqa: E402
 
-IMPORT_SECONDS = time.perf_counter() - START
+IMPORT_SECONDS = time.process_time() - START
 FILES = ("irs_manual_400p.pdf", "debian_install_zh_CN_107p.pdf", "federal_register_3col.pdf", "redp5110_sampled.pdf")
 
 
 def rate(pages: int, start: float) -> float:
     """Pages a second since `start`."""
-    return round(pages / (time.perf_counter() - start), 1)
+    return round(pages / (time.process_time() - start), 1)
 
 
 def bare_rate(data: bytes) -> float:
     """PyMuPDF's own plain text."""
     with pymupdf.open(stream=data, filetype="pdf") as document:
-        start = time.perf_counter()
+        start = time.process_time()
         for page in document:
             page.get_text()
         return rate(document.page_count, start)
@@ -40,11 +41,11 @@ def bare_rate(data: bytes) -> float:
 def measure(path: Path) -> dict[str, object]:
     """One file: text of all pages, Markdown of 40 at most, pictures of 10 at most, and its first five pages alone."""
     data = path.read_bytes()
-    start = time.perf_counter()
+    start = time.process_time()
     with open_document(data) as document:
         for number in range(1, 6):
             document.read_page(number, format="text")
-        first = time.perf_counter() - start
+        first = time.process_time() - start
     row: dict[str, object] = {
         "file": path.name,
         "first_5_pages_ms": round(first * 1000),
@@ -54,7 +55,7 @@ def measure(path: Path) -> dict[str, object]:
         count = document.page_count
         row["pages"] = count
         for key, most in (("text_pages_s", count), ("markdown_pages_s", 40), ("render_150dpi_pages_s", 10)):
-            start = time.perf_counter()
+            start = time.process_time()
             numbers = range(1, min(most, count) + 1)
             for number in numbers:
                 if key.startswith("render"):

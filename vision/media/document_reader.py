@@ -22,8 +22,17 @@ from vision.errors import (
 )
 from vision.media.document_mupdf import mupdf_errors, pymupdf
 from vision.media.document_pages import DocumentInfo, DocumentPage, PageFormat
-from vision.media.document_text import PageLines, distrust, page_lines, reading_flow, ruled_tables, text_turn
-from vision.media.markdown import Flow, StyledLine, join_rows, plain_text, to_markdown
+from vision.media.document_text import (
+    Content,
+    PageLines,
+    distrust,
+    page_content,
+    page_lines,
+    reading_flow,
+    ruled_tables,
+    text_turn,
+)
+from vision.media.markdown import Flow, centre_inside, join_rows, plain_text, to_markdown
 from vision.types import Box, PageText, TextLine, TextTable
 
 _LOCKED_HINT = "Pass the document's password in the password parameter."
@@ -99,8 +108,8 @@ class Document:
         """
         with mupdf_errors(f"Reading page {number}"):
             page = self._load(number)
-            with _upright(page):
-                lines = page_lines(page)
+            with _upright(page) as content:
+                lines = page_lines(content)
                 reason = distrust(page, lines.text)
                 tables = ruled_tables(page) if format == "markdown" and reason is None else []
             if reason is not None:
@@ -185,23 +194,26 @@ def _kind(data: bytes) -> str:
 
 
 @contextmanager
-def _upright(page: pymupdf.Page) -> Iterator[None]:
-    """The page in a frame where its text runs from left to right; afterwards it shows as before.
+def _upright(page: pymupdf.Page) -> Iterator[Content]:
+    """The page, and its content, in a frame where its text runs from left to right; afterwards it shows as before.
 
     Without /Rotate MuPDF reads a table that is shown sideways as it was laid out (turned, rows and columns change
     places and are lost). Where the content itself is sideways, the turn is written into the page in memory.
     """
     if page.parent is None or not page.parent.is_pdf:
-        yield
+        yield page_content(page)
         return
     shown = page.rotation
     page.set_rotation(0)
-    turn = text_turn(page)
-    if turn:
-        page.set_rotation(turn)
-        page.remove_rotation()
+    turn = 0
     try:
-        yield
+        content = page_content(page)
+        turn = text_turn(content)
+        if turn:
+            page.set_rotation(turn)
+            page.remove_rotation()
+            content = page_content(page)
+        yield content
     finally:
         page.set_rotation((shown - turn) % 360)
 
@@ -219,35 +231,33 @@ def _scale(clip: pymupdf.Rect, dpi: float, max_pixels: int) -> float:
 
 def _content(flow: Flow, lines: PageLines, page: pymupdf.Page, number: int) -> PageText:
     """Lines in reading order, those inside tables where their table stands."""
-    tables = [item for item in flow if isinstance(item, TextTable)]
     free = {id(item) for item in flow}
     inside = [line for line in (*lines.upright, *lines.turned) if id(line) not in free]
+    turn = page.rotation_matrix
+    matrix = (turn.a, turn.b, turn.c, turn.d, turn.e, turn.f)
     placed: list[TextLine] = []
+    tables: list[TextTable] = []
     for item in join_rows(flow):
-        if isinstance(item, StyledLine):
-            placed.append(_placed(item, page, number))
-        else:
+        if isinstance(item, TextTable):
+            tables.append(TextTable(box=_shown(item.box, matrix), rows=item.rows, page=number))
             members = [line for line in inside if _within(line.box, item.box)]
-            placed.extend(_placed(line, page, number) for line in members)
-    return PageText(
-        lines=tuple(placed),
-        tables=tuple(TextTable(box=_shown(table.box, page), rows=table.rows, page=number) for table in tables),
-    )
+        else:
+            members = [item]
+        for line in members:
+            placed.append(TextLine(text=line.text, box=_shown(line.box, matrix), confidence=1.0, page=number))
+    return PageText(lines=tuple(placed), tables=tuple(tables))
 
 
 def _within(box: Box, outer: Box) -> bool:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return outer[0] - 1 <= x <= outer[2] + 1 and outer[1] - 1 <= y <= outer[3] + 1
+    return centre_inside(box, (outer[0] - 1, outer[1] - 1, outer[2] + 1, outer[3] + 1))
 
 
-def _placed(line: StyledLine, page: pymupdf.Page, number: int) -> TextLine:
-    return TextLine(text=line.text, box=_shown(line.box, page), confidence=1.0, page=number)
-
-
-def _shown(box: Box, page: pymupdf.Page) -> Box:
+def _shown(box: Box, matrix: tuple[float, ...]) -> Box:
     """A box of the page's own frame as it lies on the page that a viewer shows."""
-    rect = (pymupdf.Rect(box) * page.rotation_matrix).normalize()
-    return (rect.x0, rect.y0, rect.x1, rect.y1)
+    a, b, c, d, e, f = matrix
+    xs = sorted((a * box[0] + c * box[1] + e, a * box[2] + c * box[3] + e))
+    ys = sorted((b * box[0] + d * box[1] + f, b * box[2] + d * box[3] + f))
+    return (xs[0], ys[0], xs[1], ys[1])
 
 
 def _page(page: pymupdf.Page, number: int, **fields: Any) -> DocumentPage:

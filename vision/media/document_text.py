@@ -20,6 +20,7 @@ from vision.media.markdown import Flow, StyledLine, body_size, centre_inside
 from vision.types import Box, TextTable
 
 _FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
+Content = dict[str, Any]
 Word = tuple[Box, str]
 
 _BOLD, _MONO = pymupdf.TEXT_FONT_BOLD, pymupdf.TEXT_FONT_MONOSPACED
@@ -40,11 +41,18 @@ class PageLines:
         return "".join(line.text for line in (*self.upright, *self.turned))
 
 
-def page_lines(page: pymupdf.Page) -> PageLines:
+def page_content(page: pymupdf.Page) -> Content:
+    """MuPDF's blocks, lines and spans of the page; half of the time that reading a page's text takes."""
+    content = page.get_text("dict", flags=_FLAGS)
+    assert isinstance(content, dict)
+    return content
+
+
+def page_lines(content: Content) -> PageLines:
     """The lines of the text layer: those that run from left to right, and those that do not (margin notes, axes)."""
     upright: list[StyledLine] = []
     turned: list[StyledLine] = []
-    for block in _dict(page)["blocks"]:
+    for block in content["blocks"]:
         for line in block.get("lines", ()):
             styled = _styled(line)
             if styled is not None:
@@ -52,10 +60,10 @@ def page_lines(page: pymupdf.Page) -> PageLines:
     return PageLines(tuple(upright), tuple(turned))
 
 
-def text_turn(page: pymupdf.Page) -> int:
+def text_turn(content: Content) -> int:
     """Degrees clockwise by which the page's own frame must be turned for most of its text to run left to right."""
     weights: Counter[int] = Counter()
-    for block in _dict(page)["blocks"]:
+    for block in content["blocks"]:
         for line in block.get("lines", ()):
             weights[_turn(line["dir"])] += sum(len(span["text"]) for span in line["spans"])
     return weights.most_common(1)[0][0] if weights else 0
@@ -113,12 +121,6 @@ def distrust(page: pymupdf.Page, text: str) -> str | None:
     return None
 
 
-def _dict(page: pymupdf.Page) -> dict[str, Any]:
-    content = page.get_text("dict", flags=_FLAGS)
-    assert isinstance(content, dict)
-    return content
-
-
 def _styled(line: dict[str, Any]) -> StyledLine | None:
     spans = [span for span in line["spans"] if span["text"].strip()]
     if not spans:
@@ -128,8 +130,8 @@ def _styled(line: dict[str, Any]) -> StyledLine | None:
     for span in spans:
         weights[round(span["size"], 1)] += len(span["text"])
     return StyledLine(
-        text="".join(char for char in text if char >= " " or char == "\t").replace("\t", " "),
-        box=_box(enclosing([_box(span["bbox"]) for span in spans])),
+        text=text if text.isprintable() else "".join(char for char in text.replace("\t", " ") if char >= " "),
+        box=_box(spans[0]["bbox"]) if len(spans) == 1 else enclosing([_box(span["bbox"]) for span in spans]),
         size=weights.most_common(1)[0][0],
         bold=all(span["flags"] & _BOLD for span in spans),
         mono=all(span["flags"] & _MONO for span in spans),
@@ -147,11 +149,13 @@ def _with_borderless(region: list[StyledLine | TextTable]) -> Flow:
     lines = [item for item in region if isinstance(item, StyledLine) and not item.mono]
     held = {id(lines[at]): table for table, members in borderless_tables(lines) for at in members}
     flow: Flow = []
+    placed: set[int] = set()
     for item in region:
         table = held.get(id(item))
         if table is None:
             flow.append(item)
-        elif table not in flow:
+        elif id(table) not in placed:
+            placed.add(id(table))
             flow.append(table)
     return flow
 
