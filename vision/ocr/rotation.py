@@ -20,7 +20,8 @@ from vision.ocr.scan import Scan
 
 Rotation = Literal[0, 90, 180, 270]
 
-_PROBES = 6  # one batch of the recogniser
+_BATCH = 6  # crops that the recogniser takes at once
+_FEWEST = 3  # lines that a direction is judged by, where the page has them
 _SIDEWAYS = 0.6  # share of all line length in tall boxes from which a picture may lie on its side
 _SURE = 0.85  # mean score of lines that stand upright
 _BETTER = 0.1  # by how much another direction must score better
@@ -45,7 +46,10 @@ def find_rotation(recogniser: Recogniser, scan: Scan) -> Probe:
     if sum(lengths[index] for index in tall) >= _SIDEWAYS * sum(lengths):
         return _probe_tall(recogniser, scan, sorted(tall, key=lambda index: -lengths[index])[:3])
     ratio = {i: lengths[i] / max(1.0, min(quad_size(quad))) for i, quad in enumerate(scan.quads) if i not in set(tall)}
-    return _probe_flat(recogniser, scan, sorted(ratio, key=lambda index: -ratio[index])[:_PROBES])
+    # The longest lines that fill the last batch, so that probing leaves whole batches and costs nothing.
+    count = len(ratio) % _BATCH
+    count += 0 if count >= _FEWEST else _BATCH
+    return _probe_flat(recogniser, scan, sorted(ratio, key=lambda index: -ratio[index])[:count])
 
 
 def _probe_flat(recogniser: Recogniser, scan: Scan, chosen: list[int]) -> Probe:
