@@ -84,7 +84,7 @@ def truth_lines(folder: Path, row: dict, page_texts: list[str]) -> list[str]:
 def table_rows(markdown: str) -> list[list[str]]:
     """The cells of every pipe-table row in the Markdown."""
     rows = [line.strip() for line in markdown.splitlines() if line.strip().startswith("|")]
-    return [[cell.replace("**", "").strip() for cell in row.strip("|").split("|")] for row in rows]
+    return [[cell.replace("**", "").replace("<br>", " ").strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
 def row_covered(rows: list[list[str]], truth_row: list[str]) -> bool:
