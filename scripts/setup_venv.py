@@ -73,7 +73,7 @@ def _doing(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
     packages, name, doing = 0, "", "starting"
     for line in lines:
         if match := re.match(r"(?:Collecting|Obtaining) (\S+)", line):
-            packages, name = packages + 1, re.split(r"[<>=!~;\[(]", match[1])[0]
+            packages, name = packages + 1, re.split(r"[<>=!~;\[(]", match[1].rpartition("/")[2])[0]
             doing = f"package {packages} · {name}"
         elif match := re.match(r"Progress (\d+) of (\d+)", line):
             done, total = int(match[1]), int(match[2])
