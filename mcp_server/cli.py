@@ -28,18 +28,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
-    settings.add_flags(shared)
-    shared.add_argument(
-        "--log-level", choices=("debug", "info", "warning", "error"), default="warning", help="what goes to stderr"
-    )
     parser = argparse.ArgumentParser(
         prog="internvl-mcp",
         description="Gives agents tools to see with. Without a command: the MCP server over standard input and output.",
-        parents=[shared],
     )
     parser.add_argument("--version", action="version", version=f"internvl-mcp {__version__}")
-    parser.set_defaults(run=_serve)
+    parser.set_defaults(run=_serve, config=None, log_level="warning")
+    # Flags may stand before or after the command: those of a command leave no trace unless they are given.
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for wanting in (parser, shared):
+        settings.add_flags(wanting)
+        wanting.add_argument(
+            "--log-level",
+            choices=("debug", "info", "warning", "error"),
+            default=argparse.SUPPRESS,
+            help="what goes to stderr; default: warning",
+        )
     commands = parser.add_subparsers(title="commands", metavar="")
     call = commands.add_parser("call", help="run one tool from the shell", parents=[shared])
     call.add_argument("tool", help="such as extract_text; without arguments its parameters are listed")

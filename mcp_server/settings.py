@@ -46,7 +46,7 @@ def load(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ)
     for layer, found in (
         ("the settings file", _from_file(Path(path).expanduser() if path else default_file(environment), bool(path))),
         ("the environment", _from_environment(environment)),
-        ("the command line", {k: v for k in Settings.model_fields if (v := getattr(flags, k)) is not None}),
+        ("the command line", {k: v for k in Settings.model_fields if (v := getattr(flags, k, None)) is not None}),
     ):
         values |= found
         origin |= dict.fromkeys(found, layer)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.common import NEEDS_MODEL, OCR_ENGINE, Region, Source, source_facts, whole_pixels
+from tools.common import NEEDS_MODEL, OCR_ENGINE, Region, Source, source_facts, used_scale, whole_pixels
 from tools.paging import Budget
 from tools.result import ToolResult, Used
 from tools.tool import Parameters, Tool
@@ -80,7 +80,7 @@ async def run(service: VisionService, parameters: AnswerChartParameters, call: C
     return AnswerChartResult(
         engine=OCR_ENGINE,
         sources=(facts,),
-        used=Used(region=parameters.region),
+        used=Used(region=parameters.region, downscaled=used_scale(picture.info.scale)),
         truncated=budget.full,
         notices=tuple(notices),
         timings_ms={"total": round(call.elapsed_s * 1000)},

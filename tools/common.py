@@ -49,3 +49,8 @@ def whole_pixels(line: TextLine) -> TextLine:
     """The line with its box and confidence rounded: shorter to send, and as exact as anyone can use."""
     x1, y1, x2, y2 = (float(round(v)) for v in line.box)
     return line.model_copy(update={"box": (x1, y1, x2, y2), "confidence": round(line.confidence, 2)})
+
+
+def used_scale(scale: float) -> float | None:
+    """What `Used.downscaled` says: nothing where the picture was read as it is."""
+    return round(scale, 3) if scale < 1 else None

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.common import OCR_ENGINE, Region, Source, source_facts, whole_pixels
+from tools.common import OCR_ENGINE, Region, Source, source_facts, used_scale, whole_pixels
 from tools.paging import Budget
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
@@ -57,10 +57,12 @@ async def run(service: VisionService, parameters: DescribeImageParameters, call:
     sources: list[SourceFacts] = []
     pictures: list[PictureMeasured] = []
     cut = False
+    scale = 1.0
     for place, source in enumerate(parameters.sources):
         with await service.open(source, call) as media:
             picture = await service.picture(media, call, region=parameters.region, measure=True)
             info = picture.info
+            scale = min(scale, info.scale)
             sources.append(source_facts(media, width=info.width, height=info.height, pages=info.pages))
         text = await service.read_text(picture, tables=parameters.detail == "full")
         assert info.facts is not None  # asked for above
@@ -87,7 +89,7 @@ async def run(service: VisionService, parameters: DescribeImageParameters, call:
     return DescribeImageResult(
         engine=OCR_ENGINE,
         sources=tuple(sources),
-        used=Used(region=parameters.region),
+        used=Used(region=parameters.region, downscaled=used_scale(scale)),
         truncated=cut,
         notices=tuple(notices),
         timings_ms={"total": round(call.elapsed_s * 1000)},

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from pydantic import Field
 
-from tools.common import OCR_ENGINE, CursorText, Pages, Password, Region, Source, source_facts, whole_pixels
+from tools.common import OCR_ENGINE, CursorText, Pages, Password, Region, Source, source_facts, used_scale, whole_pixels
 from tools.paging import Budget, Cursor, start_of
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
@@ -47,11 +47,13 @@ class _Reply:
         self.rotations: dict[int, int] = {}
         self.pages: list[int] = []
         self.next: Cursor | None = None
+        self.scale = 1.0
 
     def add(self, read: ReadPage) -> None:
         """Adds one page; sets `next` when the reply is full."""
         skip = self.start.offset if read.place == self.start.item else 0
         self.pages.append(read.page.number)
+        self.scale = min(self.scale, read.scale)
         if read.page.text_content.rotation:
             self.rotations[read.page.number] = read.page.text_content.rotation
         for index, line in enumerate(read.page.text_content.lines[skip:], skip):
@@ -90,7 +92,7 @@ def _result(reply: _Reply, facts: SourceFacts, parameters: ExtractTextParameters
     return ExtractTextResult(
         engine=OCR_ENGINE,
         sources=(facts,),
-        used=Used(pages=tuple(reply.pages), region=parameters.region),
+        used=Used(pages=tuple(reply.pages), region=parameters.region, downscaled=used_scale(reply.scale)),
         truncated=reply.next is not None,
         next_cursor=reply.next.encode() if reply.next else None,
         notices=notices,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.common import OCR_ENGINE, Pages, Password, Region, Source, source_facts
+from tools.common import OCR_ENGINE, Pages, Password, Region, Source, source_facts, used_scale
 from tools.result import Evidence, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
@@ -51,6 +51,7 @@ async def run(service: VisionService, parameters: LocateObjectsParameters, call:
     found: list[LocatedObject] = []
     numbers: list[int] = []
     complete = True
+    scale = 1.0
     with await service.open(parameters.source, call) as media:
         facts = source_facts(media)
         pages = read_pages(
@@ -61,6 +62,7 @@ async def run(service: VisionService, parameters: LocateObjectsParameters, call:
             async for read in pages:
                 facts = source_facts(media, width=read.page.width, height=read.page.height, pages=read.page_count)
                 numbers.append(read.page.number)
+                scale = min(scale, read.scale)
                 found += [
                     _located(*match, parameters.kind)
                     for match in matches(parameters.target, read.page.text_content.lines)
@@ -75,7 +77,7 @@ async def run(service: VisionService, parameters: LocateObjectsParameters, call:
     return LocateObjectsResult(
         engine=OCR_ENGINE,
         sources=(facts,),
-        used=Used(pages=tuple(numbers), region=parameters.region),
+        used=Used(pages=tuple(numbers), region=parameters.region, downscaled=used_scale(scale)),
         evidence=tuple(Evidence(text=o.line, box=o.box, page=o.page) for o in found[:_MOST_FOUND]),
         truncated=not complete,
         notices=tuple(notices),

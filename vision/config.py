@@ -34,7 +34,7 @@ class Settings(Frozen):
         default=256 * MIB, ge=1, description="Largest download, picture or document; local video is not bound by it."
     )
     max_pixels: int = Field(
-        default=80_000_000, ge=1, description="Largest picture or video frame, in pixels (width times height)."
+        default=50_000_000, ge=1, description="Largest picture or video frame, in pixels (width times height)."
     )
     max_pages: int = Field(default=5_000, ge=1, description="Longest document that is opened, in pages.")
     max_frames: int = Field(default=64, ge=1, le=512, description="Most frames of a video looked at in one call.")

@@ -16,13 +16,17 @@ from vision.workers.jobs import DocumentItem
 
 @dataclass(frozen=True)
 class ReadPage:
-    """A page as read, at `place` of `total` chosen ones. Sizes and boxes are pixels where the source is a picture."""
+    """A page as read, at `place` of `total` chosen ones. Sizes and boxes are pixels where the source is a picture.
+
+    `scale` is below 1 where a very large picture was made smaller before it was read.
+    """
 
     place: int
     total: int
     page_count: int
     title: str | None
     page: DocumentPage
+    scale: float = 1.0
 
 
 async def read_pages(
@@ -54,7 +58,7 @@ async def read_pages(
     for place, number in list(enumerate(numbers))[after:]:
         picture = first if number == 1 else await service.picture(media, call, page=number, region=region)
         page = await _picture_page(service, picture, number)
-        yield ReadPage(place, len(numbers), picture.info.pages, None, page)
+        yield ReadPage(place, len(numbers), picture.info.pages, None, page, picture.info.scale)
 
 
 async def _read_if_needed(service: VisionService, media: Media, item: DocumentItem, pixels: bytearray) -> DocumentPage:

@@ -29,6 +29,10 @@ from vision.workers.process import WorkerSpec
 _OCR_MEMORY_MB = 1100
 _CACHED_TEXT_BYTES = 32 * MIB
 _REAP_EVERY_S = 5.0
+# Longer sides are scaled down before reading: the recogniser gains nothing from more, and pixels cross processes.
+# A region is cropped first, so small print on a large scan can still be read at full resolution.
+_MAX_SIDE = 6000
+_LOOK_SHARE = 0.5
 # Pictures that may move: analyze_video takes them, whatever sniffing calls them.
 ANIMATED = ("gif", "webp", "png")
 # 150 dpi reads as well as 200 on printed pages at half the work (benchmarks/results/document_quality.json).
@@ -156,7 +160,12 @@ class VisionService:
                 "Use read_document for documents and analyze_video for video.",
             )
         params = jobs.PictureParams(
-            format=media.kind.format, page=page, region=region, max_pixels=self.settings.max_pixels, measure=measure
+            format=media.kind.format,
+            page=page,
+            region=region,
+            max_pixels=self.settings.max_pixels,
+            max_side=_MAX_SIDE,
+            measure=measure,
         )
         info, pixels = await self._decoders.first(
             jobs.PICTURE, params, file=media.opened.file, on_progress=call.progress
@@ -228,7 +237,9 @@ class VisionService:
             end_s=end_s,
             max_frames=min(max_frames, self.settings.max_frames),
             max_pixels=self.settings.max_pixels,
-            budget_s=max(1.0, call.left_s - keep_s),
+            # The look gets its share of the reply's time, reading its frames the rest; and it must end by itself
+            # before the watch on decoders takes it for stuck.
+            budget_s=max(1.0, min(_LOOK_SHARE * call.left_s, self.settings.decode_timeout_s - keep_s)),
         )
         shown_width = 0
         async with self._decoders.run(jobs.VIDEO, params, file=media.opened.file, on_progress=call.progress) as got:

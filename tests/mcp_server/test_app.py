@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,4 +147,4 @@ async def test_progress_rises_strictly(folder: Path, sample_files: Any) -> None:
     async with connected(Settings(), folder) as client:
         await client.call_tool("read_document", {"source": sample_files.report_scan.name}, progress_callback=progress)
     assert len(seen) >= 3
-    assert all(one < two for one, two in zip(seen, seen[1:], strict=False))
+    assert all(one < two for one, two in pairwise(seen))

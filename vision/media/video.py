@@ -5,7 +5,8 @@ Importing this module is cheap; PyAV and NumPy are loaded by the first call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from vision.media.video_text import merge_text
@@ -57,6 +58,7 @@ def watch(
     end_s: float | None = None,
     max_frames: int = 32,
     limits: VideoLimits | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[VideoEvent]:
     """Look at the segment from `start_s` to `end_s` (default: all) once, and tell what is found as it is found.
 
@@ -65,8 +67,8 @@ def watch(
     cancel. Events of one kind come in the order of time, apart from subtitles of several streams.
 
     Errors: as `probe`; InvalidArgument for a segment outside the video. Partly damaged video gives what is readable
-    and a count. The pass ends early after `limits.seconds`.
+    and a count. The pass ends early after `limits.seconds` of `clock`, which may leave out what is not its own time.
     """
     from vision.media.video_watch import watch as run
 
-    return run(file, start_s=start_s, end_s=end_s, max_frames=max_frames, limits=limits or VideoLimits())
+    return run(file, start_s=start_s, end_s=end_s, max_frames=max_frames, limits=limits or VideoLimits(), clock=clock)

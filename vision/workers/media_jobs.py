@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -14,6 +16,7 @@ from vision.workers.child import Handler, Input, Output
 if TYPE_CHECKING:
     from vision.media.images import LoadedImage
     from vision.media.picture_facts import PictureFacts
+    from vision.media.video import VideoEvent
 
 
 def handlers(threads: int) -> dict[str, Handler]:
@@ -30,6 +33,7 @@ def picture(work: Input) -> Iterator[Output]:
         page=params.page,
         region=params.region,
         max_pixels=params.max_pixels,
+        max_side=params.max_side,
     )
     item = jobs.PictureItem(
         width=loaded.width,
@@ -71,26 +75,54 @@ def document(work: Input) -> Iterator[Output]:
 
 
 def video(work: Input) -> Iterator[Output]:
-    from vision.media.video import SeenFrame, Shot, Stretch, Subtitle, VideoLimits, Watched, probe, watch
+    from vision.media.video import SeenFrame, VideoLimits, probe, watch
 
     params: jobs.VideoParams = work.params
     limits = VideoLimits(max_pixels=params.max_pixels, seconds=params.budget_s, max_text_frames=params.max_frames)
-    facts = probe(_file(work), limits)
-    yield Output(jobs.VideoItem(facts=facts))
+    yield Output(jobs.VideoItem(facts=probe(_file(work), limits)))
+    own_time = _OwnTime()
     # Evenly spread frames are for a model; text is read on the frames where the picture changes.
-    events = watch(_file(work), start_s=params.start_s, end_s=params.end_s, max_frames=1, limits=limits)
+    events = watch(
+        _file(work), start_s=params.start_s, end_s=params.end_s, max_frames=1, limits=limits, clock=own_time.clock
+    )
     for event in events:
         if isinstance(event, SeenFrame):
-            item = jobs.VideoItem(frame_s=event.time_s, raster=_raster(event.image))
-            yield Output(item, _bytes(event.image))
-        elif isinstance(event, Shot):
-            yield Output(jobs.VideoItem(shot=event))
-        elif isinstance(event, Stretch):
-            yield Output(jobs.VideoItem(stretch=event))
-        elif isinstance(event, Subtitle):
-            yield Output(jobs.VideoItem(subtitle=event))
-        elif isinstance(event, Watched):
-            yield Output(jobs.VideoItem(watched=event))
+            if event.why == "uniform":
+                continue
+            output = Output(jobs.VideoItem(frame_s=event.time_s, raster=_raster(event.image)), _bytes(event.image))
+        else:
+            output = Output(_video_item(event))
+        with own_time.stopped():
+            yield output
+
+
+def _video_item(event: VideoEvent) -> jobs.VideoItem:
+    from vision.media.video import SeenFrame, Shot, Stretch, Subtitle
+
+    if isinstance(event, Shot):
+        return jobs.VideoItem(shot=event)
+    if isinstance(event, Stretch):
+        return jobs.VideoItem(stretch=event)
+    if isinstance(event, Subtitle):
+        return jobs.VideoItem(subtitle=event)
+    assert not isinstance(event, SeenFrame)
+    return jobs.VideoItem(watched=event)
+
+
+class _OwnTime:
+    """A clock that stands while a result waits to be taken: the reader of its text may take seconds."""
+
+    def __init__(self) -> None:
+        self._waited = 0.0
+
+    def clock(self) -> float:
+        return time.monotonic() - self._waited
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._waited += time.monotonic() - began
 
 
 def _file(work: Input) -> BinaryIO:

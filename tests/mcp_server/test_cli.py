@@ -1,0 +1,71 @@
+"""The command line, as a person uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_server.cli import main
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.mark.parametrize("flags_first", [True, False])
+def test_call_prints_the_result_as_json(
+    sample_files: Any, flags_first: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--root", str(sample_files.report.parent)]
+    call = ["call", "read_document", str(sample_files.report), "pages=2", "format=text", "--json"]
+    assert main([*flags, *call] if flags_first else [*call, *flags]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [page["number"] for page in result["pages"]] == [2]
+    assert result["markdown"]
+
+
+def test_call_prints_the_result_for_a_person(
+    sample_files: Any, sample_maker: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--root", str(sample_files.report.parent), "call", "read_document", str(sample_files.report)]) == 0
+    assert sample_maker.REPORT.pages[0].heading in capsys.readouterr().out
+
+
+def test_call_takes_all_arguments_as_json(sample_files: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = json.dumps({"source": str(sample_files.report), "pages": "1", "format": "json"})
+    folder = str(sample_files.report.parent)
+    assert main(["call", "read_document", "--arguments", arguments, "--json", "--root", folder]) == 0
+    assert json.loads(capsys.readouterr().out)["pages"][0]["tables"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["call", "read_documant", "a.pdf"], 2, "read_document"),
+        (["call", "read_document"], 2, "source (required)"),
+        (["call", "read_document", "/etc/passwd"], 1, "access_denied"),
+        (["call", "read_document", "a.pdf", "paces=1"], 1, "paces"),
+        (["call", "read_document", "a.pdf", "b.pdf"], 1, "b.pdf"),
+        (["call", "read_document", "--arguments", "{"], 1, "JSON"),
+        (["--max-pages", "no", "doctor"], 2, "max_pages"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_clearly(
+    arguments: list[str], status: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == status
+    out, err = capsys.readouterr()
+    assert says in out + err
+
+
+def test_doctor_reads_a_picture_and_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "Hello 2026" in said
+    assert "no InternVL engine" in said
+    assert "claude mcp add" in said
