@@ -180,6 +180,7 @@ def summary(report: Report, hostile: int, damaged: int) -> dict[str, Any]:
         "calls": len(report.trials),
         "seconds": round(report.seconds),
         "outcomes": dict(Counter(t.outcome for t in report.trials).most_common()),
+        "examples": {t.outcome: row(t) for t in report.trials if t.outcome != "result"},
         "peak_resident_mb": round(max(t.peak_bytes for t in report.trials) / 1e6),
         "exit_after_eof_s": round(report.exit_s, 2),
         "processes_left": report.left_over,
