@@ -1,6 +1,6 @@
 """The MCP server: lists the tools and runs them. Protocol in, protocol out; the work is in `tools` and `vision`.
 
-Start-up imports nothing but the SDK and pydantic: the tool list is a file rendered ahead (`scripts/render-tools`),
+Start-up imports nothing but the SDK and pydantic: the tool list is a file rendered ahead (`scripts/render`),
 and the tools themselves load with the first call.
 """
 
@@ -102,7 +102,7 @@ def build_app(service: LazyService) -> Server[TaskGroup]:
 
 
 def rendered_tools() -> tuple[types.Tool, ...]:
-    """The tool list as `scripts/render-tools` wrote it from the parameter and result models."""
+    """The tool list as `scripts/render` wrote it from the parameter and result models."""
     text = resources.files("mcp_server").joinpath("tool_list.json").read_text(encoding="utf-8")
     return tuple(types.Tool.model_validate(tool) for tool in json.loads(text))
 

@@ -116,7 +116,7 @@ def _bad_value(error: ValidationError, origin: Mapping[str, str]) -> ConfigError
     where = origin.get(name, "the settings")
     return ConfigError(
         f"{name} in {where}: {first['msg']} (got {first['input']!r})",
-        f"{name}: {field.description} Default: {_shown_default(field)}.",
+        f"{name}: {field.description} Default: {shown_default(field)}.",
     )
 
 
@@ -132,10 +132,10 @@ def _metavar(field: FieldInfo) -> str:
 
 def _help(field: FieldInfo) -> str:
     repeated = " May be repeated." if _is_list(field) else ""
-    return f"{field.description}{repeated} Default: {_shown_default(field)}.".replace("%", "%%")
+    return f"{field.description}{repeated} Default: {shown_default(field)}.".replace("%", "%%")
 
 
-def _shown_default(field: FieldInfo) -> str:
+def shown_default(field: FieldInfo) -> str:
     if field.default == ():
         return "none"
     if isinstance(field.default, bool):

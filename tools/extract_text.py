@@ -72,7 +72,7 @@ async def run(service: VisionService, parameters: ExtractTextParameters, call: C
         start = start_of(parameters.cursor, media.opened.sha256)
         reply = _Reply(start, service.settings.max_reply_tokens)
         pages = read_pages(
-            service, media, call, output="text", pages=parameters.pages, region=parameters.region,
+            service, media, call, output="markdown", pages=parameters.pages, region=parameters.region,
             after=start.item, password=parameters.password,
         )  # fmt: skip
         async with aclosing(pages):

@@ -37,7 +37,7 @@ def folder(sample_files: Any) -> Path:
 
 def test_the_rendered_tool_list_is_that_of_the_tools() -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/render-tools", "--check"],
+        [sys.executable, "scripts/render", "--check"],
         cwd=Path(__file__).parents[2],
         env={"PYTHONPATH": "."},
         capture_output=True,
