@@ -1,0 +1,205 @@
+"""Every setting changes what it says it changes, seen through the service."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from mcp_server.app import run_tool
+from tools.catalogue import TOOLS
+from vision.call import Call
+from vision.config import Settings
+from vision.errors import AccessDenied, LimitExceeded, SourceUnreadable
+from vision.service import VisionService
+
+pytestmark = pytest.mark.anyio
+Serving = Callable[..., VisionService]
+
+
+@pytest.fixture
+def serving(sample_files: Any) -> Iterator[Serving]:
+    """Makes a service with some settings changed; it works in the folder of the sample files."""
+    made: list[VisionService] = []
+
+    def make(cwd: Path = sample_files.report.parent, **changed: Any) -> VisionService:
+        made.append(VisionService(Settings.model_validate(changed), cwd))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.close()
+
+
+async def call(service: VisionService, name: str, client_roots: tuple[Path, ...] = (), **arguments: Any) -> Any:
+    async def roots() -> tuple[Path, ...]:
+        return client_roots
+
+    tool = next(tool for tool in TOOLS if tool.name == name)
+    asked = Call(reply_within_s=service.settings.reply_within_s, client_roots=roots)
+    return await run_tool(service, tool, arguments, asked)
+
+
+@pytest.fixture
+def web(sample_files: Any) -> Iterator[str]:
+    """A plain HTTP server on loopback that serves the sample files; /slow never answers."""
+    done = threading.Event()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(sample_files.report.parent))
+
+        def do_GET(self) -> None:
+            if self.path == "/slow":
+                done.wait(30)
+            else:
+                super().do_GET()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Silent: the test's output is its own."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    done.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_roots_allow_a_folder(serving: Serving, sample_files: Any, tmp_path: Path) -> None:
+    source, folder = str(sample_files.report), sample_files.report.parent
+    with pytest.raises(AccessDenied):
+        await call(serving(cwd=tmp_path), "read_document", source=source, pages="1")
+    assert await call(serving(cwd=tmp_path, roots=(folder,)), "read_document", source=source, pages="1")
+
+
+async def test_the_working_directory_can_be_left_out(serving: Serving) -> None:
+    with pytest.raises(AccessDenied):
+        await call(serving(use_working_directory=False), "read_document", source="report.pdf", pages="1")
+
+
+async def test_the_root_of_the_disk_is_no_working_directory(serving: Serving, sample_files: Any) -> None:
+    with pytest.raises(AccessDenied):
+        await call(serving(cwd=Path("/")), "read_document", source=str(sample_files.report))
+
+
+async def test_client_roots_can_be_left_out(serving: Serving, sample_files: Any, tmp_path: Path) -> None:
+    arguments = {"source": str(sample_files.report), "pages": "1", "client_roots": (sample_files.report.parent,)}
+    assert await call(serving(cwd=tmp_path), "read_document", **arguments)
+    with pytest.raises(AccessDenied):
+        await call(serving(cwd=tmp_path, use_client_roots=False), "read_document", **arguments)
+
+
+async def test_http_and_loopback_need_their_settings(serving: Serving, web: str) -> None:
+    source = f"{web}/report.pdf"
+    for missing in ({"allowed_hosts": ("127.0.0.1",)}, {"allow_http": True}):
+        with pytest.raises(AccessDenied):
+            await call(serving(**missing), "read_document", source=source)
+    allowed = serving(allow_http=True, allowed_hosts=("127.0.0.1",))
+    assert (await call(allowed, "read_document", source=source, pages="1")).page_count == 3
+
+
+async def test_fetching_ends_at_its_time(serving: Serving, web: str) -> None:
+    service = serving(allow_http=True, allowed_hosts=("127.0.0.1",), fetch_timeout_s=0.2)
+    with pytest.raises((LimitExceeded, SourceUnreadable)):
+        await call(service, "read_document", source=f"{web}/slow")
+
+
+async def test_larger_files_than_max_bytes_are_refused(serving: Serving) -> None:
+    with pytest.raises(LimitExceeded, match="bytes"):
+        await call(serving(max_bytes=1000), "read_document", source="report.pdf")
+
+
+async def test_larger_pictures_than_max_pixels_are_refused(serving: Serving) -> None:
+    with pytest.raises(LimitExceeded, match="pixels"):
+        await call(serving(max_pixels=1000), "extract_text", source="screenshot-en.png")
+
+
+async def test_longer_documents_than_max_pages_are_refused(serving: Serving) -> None:
+    with pytest.raises(LimitExceeded, match="pages"):
+        await call(serving(max_pages=2), "read_document", source="report.pdf")
+
+
+async def test_max_frames_bounds_what_is_looked_at(serving: Serving) -> None:
+    few = await call(serving(max_frames=1), "analyze_video", source="video.mp4")
+    more = await call(serving(max_frames=3), "analyze_video", source="video.mp4")
+    assert len(few.used.frames_s) < len(more.used.frames_s)
+
+
+async def test_decoding_ends_at_its_time(serving: Serving) -> None:
+    with pytest.raises(LimitExceeded, match="longer than"):
+        await call(serving(decode_timeout_s=0.001), "read_document", source="report-scan.pdf")
+
+
+async def test_a_decoder_over_its_memory_is_ended(serving: Serving, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (7000, 7000)).save(tmp_path / "big.png")
+    with pytest.raises(LimitExceeded, match="memory"):
+        await call(serving(cwd=tmp_path, decoder_memory_mb=300), "describe_image", sources=["big.png"])
+
+
+async def test_decoders_bounds_how_many_run(serving: Serving) -> None:
+    for most in (1, 2):
+        service = serving(decoders=most)
+        async with anyio.create_task_group() as group:
+            for page in ("1", "2", "3"):
+                group.start_soon(_read_page, service, page)
+        assert service.workers()["media"] == most
+
+
+async def _read_page(service: VisionService, page: str) -> None:
+    await call(service, "read_document", source="report.pdf", pages=page, format="text")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads through /proc")
+async def test_ocr_threads_sets_the_recognisers_threads(serving: Serving) -> None:
+    counts = []
+    for threads in (1, 3):
+        service = serving(ocr_threads=threads)
+        await call(service, "extract_text", source="chart.png")
+        (worker,) = service._readers._idle
+        counts.append(len(os.listdir(f"/proc/{worker.pid}/task")))  # noqa: PTH208
+    assert counts[1] > counts[0]
+
+
+async def test_a_call_replies_in_time_with_a_cursor(serving: Serving) -> None:
+    service = serving(reply_within_s=0.001)
+    first = await call(service, "read_document", source="report-scan.pdf")
+    assert [page.number for page in first.pages] == [1]
+    assert first.truncated
+    rest = await call(service, "read_document", source="report-scan.pdf", cursor=first.next_cursor)
+    assert [page.number for page in rest.pages] == [2]
+
+
+async def test_replies_hold_no_more_than_their_tokens(serving: Serving) -> None:
+    small = await call(serving(max_reply_tokens=1000), "read_document", source="report.pdf")
+    whole = await call(serving(), "read_document", source="report.pdf")
+    assert small.truncated and not whole.truncated
+    assert len(small.markdown) < 1000 * 4
+
+
+async def test_idle_processes_end_after_idle_unload_s(serving: Serving) -> None:
+    service = serving(idle_unload_s=0.05)
+    await call(service, "read_document", source="report.pdf", pages="1")
+    assert service.workers()["media"] == 1
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(service.end_idle_workers)
+            while service.workers()["media"]:
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+
+
+def test_every_setting_is_tested_here() -> None:
+    text = Path(__file__).read_text()
+    assert [name for name in Settings.model_fields if name not in text] == []
