@@ -88,6 +88,7 @@ class _Seen:
         self.watched: Watched | None = None
         self.entries: list[TimelineEntry] = []
         self.cuts: list[float] = []
+        self.shots = 0
         self.frames: list[tuple[float, tuple[TextLine, ...]]] = []
         self.unread: list[float] = []
 
@@ -97,10 +98,13 @@ class _Seen:
             self.entries += [_entry(c.start_s, c.end_s, "chapter", c.title) for c in item.chapters]
         elif isinstance(item, Shot):
             self.cuts.append(item.start_s)
-            self.entries.append(_entry(item.start_s, item.end_s, "shot", f"shot {len(self.cuts)}"))
+            self.shots += 1
+            self.entries.append(_entry(item.start_s, item.end_s, "shot", f"shot {self.shots}"))
         elif isinstance(item, Stretch):
             says = {"black": "nothing visible", "frozen": "nothing moves"}[item.kind]
             self.entries.append(_entry(item.start_s, item.end_s, item.kind, says))
+            if item.kind == "black":  # no text outlasts the moment the picture goes black
+                self.cuts.append(item.start_s)
         elif isinstance(item, Subtitle):
             self.entries.append(_entry(item.start_s, item.end_s, "subtitle", item.text))
         elif isinstance(item, Watched):
@@ -116,7 +120,7 @@ class _Seen:
             _entry(t.start_s, t.end_s, "text", t.text).model_copy(
                 update={"box": tuple(float(round(v)) for v in t.box), "confidence": round(t.confidence, 2)}
             )
-            for t in merge_text(self.frames, cuts=self.cuts, end_s=end)
+            for t in merge_text(self.frames, cuts=sorted(self.cuts), end_s=end)
         ]
         return sorted(self.entries + texts, key=lambda e: (e.start_s, e.kind))
 

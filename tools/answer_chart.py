@@ -21,6 +21,7 @@ _NUMBER = re.compile(
     r"\s*(?P<unit>%|[KkMBbT]\b|[万亿]|\w{0,12})"
 )
 _FACTORS = {"K": 1e3, "k": 1e3, "M": 1e6, "B": 1e9, "b": 1e9, "T": 1e12, "万": 1e4, "亿": 1e8}
+_FACTORS |= {"thousand": 1e3, "million": 1e6, "mn": 1e6, "billion": 1e9, "bn": 1e9, "trillion": 1e12}
 
 
 class AnswerChartParameters(Parameters):

@@ -34,6 +34,8 @@ _NUMBERED = re.compile(r"^(?:\d{1,3}[.)]|\([a-z\d]{1,3}\)|[a-zA-Z][.)])\s+\S")
 _CJK = re.compile(r"[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")
 _SENTENCE_END = (".", "!", "?", ":", ";", "。", "！", "？", "：", "；")
 _MAX_HEADING = 160
+# Shorter lines say too little about the width of their letters.
+_LEAST_EMS = 3.0
 _NEIGHBOURS = 12
 
 
@@ -48,7 +50,7 @@ def lines_from_page_text(page: PageText) -> Flow:
         table = next((table for table in page.tables if centre_inside(line.box, table.box)), None)
         if table is None:
             box = _turned(line.box, page.rotation)
-            flow.append(StyledLine(line.text, box, box[3] - box[1]))
+            flow.append(StyledLine(line.text, box, _letter_size(line.text, box)))
         elif table in pending:
             pending.remove(table)
             flow.append(table)
@@ -56,9 +58,18 @@ def lines_from_page_text(page: PageText) -> Flow:
     return flow
 
 
-def page_text_markdown(page: PageText) -> str:
-    """Markdown of a plain picture's text (boxes in pixels)."""
-    return to_markdown(lines_from_page_text(page), heading_ratio=1.4)
+def _letter_size(text: str, box: Box) -> float:
+    """The size of the letters of an OCR line, in box units.
+
+    A box hugs its letters: a line without g or y is a quarter lower than one with them, so its height alone takes a
+    heading for body text. Its length over the number of letters does not depend on that; the geometric mean of the
+    two does better than either, on short lines too.
+    """
+    height = box[3] - box[1]
+    ems = sum(1.0 if _CJK.match(character) else 0.5 for character in text)
+    if ems < _LEAST_EMS:
+        return height
+    return (height * (box[2] - box[0]) / ems) ** 0.5
 
 
 def centre_inside(box: Box, outer: Box) -> bool:

@@ -8,7 +8,7 @@ from vision.media.markdown import (
     Flow,
     StyledLine,
     body_size,
-    page_text_markdown,
+    lines_from_page_text,
     plain_text,
     table_markdown,
     to_markdown,
@@ -95,4 +95,17 @@ def test_paragraphs_of_a_turned_picture_are_those_of_the_upright_one(
     texts = ("a long line of text that", "goes on below", "and a paragraph of its own")
     lines = tuple(TextLine(text=text, box=box, confidence=1) for text, box in zip(texts, boxes, strict=True))
     read = PageText(lines=lines, rotation=rotation)
-    assert page_text_markdown(read) == "a long line of text that goes on below\n\nand a paragraph of its own"
+    markdown = to_markdown(lines_from_page_text(read), heading_ratio=1.4)
+    assert markdown == "a long line of text that goes on below\n\nand a paragraph of its own"
+
+
+def test_an_ocr_heading_without_descenders_is_a_heading_still() -> None:
+    lines = (
+        TextLine(text="Outlook for 2026", box=(60, 80, 219, 99), confidence=1),
+        *(
+            TextLine(text="The board expects more passengers next year", box=(60, y, 285, y + 15), confidence=1)
+            for y in (120, 140, 160)
+        ),
+    )
+    markdown = to_markdown(lines_from_page_text(PageText(lines=lines)), heading_ratio=1.4)
+    assert markdown.splitlines()[0] == "# Outlook for 2026"

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vision.errors import InvalidArgument, UnsupportedMedia
+
+pytestmark = pytest.mark.anyio
+
+
+def table_rows(markdown: str) -> list[tuple[str, ...]]:
+    lines = [line.strip("| ") for line in markdown.splitlines() if line.startswith("|")]
+    return [tuple(cell.strip() for cell in line.split("|")) for line in lines if not set(line) <= {"|", "-", " "}]
+
+
+@pytest.mark.parametrize("source", ["report.pdf", "report-scan.pdf"])
+async def test_headings_text_and_tables_come_as_markdown(ask: Any, sample_maker: Any, source: str) -> None:
+    result = await ask("read_document", source=source)
+    assert [page.source for page in result.pages] == ["text-layer" if source == "report.pdf" else "ocr"] * 3
+    for number, page in enumerate(sample_maker.REPORT.pages, 1):
+        assert f"<!-- page {number} -->" in result.markdown
+        assert any(line.lstrip("# ") == page.heading for line in result.markdown.splitlines() if line.startswith("#"))
+        for line in page.lines:
+            assert line in result.markdown.replace("\n", " ")
+        for row in page.table:
+            assert row in table_rows(result.markdown)
+
+
+async def test_a_long_document_comes_in_parts_that_make_the_whole(ask: Any) -> None:
+    whole = await ask("read_document", source="report.pdf", format="json")
+    parts: dict[int, str] = {}
+    cursor = None
+    for _ in range(20):
+        part = await ask("read_document", tokens=1100, source="report.pdf", format="json", cursor=cursor)
+        for page in part.pages:
+            parts[page.number] = parts.get(page.number, "") + page.markdown
+        cursor = part.next_cursor
+        assert part.truncated == (cursor is not None)
+        if cursor is None:
+            break
+    assert cursor is None
+    assert parts == {page.number: page.markdown for page in whole.pages}
+
+
+async def test_json_gives_each_page_with_its_tables(ask: Any, sample_maker: Any) -> None:
+    result = await ask("read_document", source="report.pdf", pages="2", format="json")
+    (page,) = result.pages
+    assert page.tables[0].rows == sample_maker.REPORT.pages[1].table
+    assert result.markdown == ""
+
+
+async def test_pages_are_given_in_the_order_asked_for(ask: Any) -> None:
+    result = await ask("read_document", source="report.pdf", pages="3,1", format="text")
+    assert [page.number for page in result.pages] == [3, 1]
+    assert result.used.pages == (3, 1)
+    assert result.page_count == 3
+
+
+async def test_a_picture_is_a_document_of_one_page(ask: Any) -> None:
+    result = await ask("read_document", source="screenshot-en.png")
+    assert result.page_count == 1
+    assert "Amount due: 1,548.00 EUR" in result.markdown
+
+
+async def test_a_question_is_not_answered_without_a_model(ask: Any) -> None:
+    result = await ask("read_document", source="report.pdf", question="How many passengers?", pages="1")
+    assert result.answer is None
+    assert any("does not understand" in notice for notice in result.notices)
+
+
+async def test_a_password_opens_an_encrypted_pdf(ask: Any, shared_service: Any, tmp_path: Any) -> None:
+    import pymupdf
+
+    folder = shared_service._cwd
+    with pymupdf.open(folder / "report.pdf") as report:
+        report.save(folder / "locked.pdf", encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw="open sesame")
+    result = await ask("read_document", source="locked.pdf", password="open sesame", pages="1")
+    assert "Harbour Lights" in result.markdown
+    for password, code in ((None, "password_required"), ("wrong", "wrong_password")):
+        with pytest.raises(Exception) as caught:
+            await ask("read_document", source="locked.pdf", password=password)
+        assert caught.value.code == code  # type: ignore[attr-defined]
+        assert "open sesame" not in str(caught.value)
+
+
+async def test_video_and_bad_pages_are_refused(ask: Any) -> None:
+    with pytest.raises(UnsupportedMedia, match="video"):
+        await ask("read_document", source="video.mp4")
+    with pytest.raises(InvalidArgument, match="page"):
+        await ask("read_document", source="report.pdf", pages="4-2")
