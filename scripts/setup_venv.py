@@ -72,8 +72,8 @@ def _doing(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
     """(line, what it means for the person waiting) for every line that pip writes."""
     packages, name, doing = 0, "", "starting"
     for line in lines:
-        if match := re.match(r"(?:Collecting|Obtaining) (\S+)", line):
-            packages, name = packages + 1, re.split(r"[<>=!~;\[(]", match[1].rpartition("/")[2])[0]
+        if match := re.match(r"Collecting ([\w.-]+)", line):
+            packages, name = packages + 1, match[1]
             doing = f"package {packages} · {name}"
         elif match := re.match(r"Progress (\d+) of (\d+)", line):
             done, total = int(match[1]), int(match[2])
