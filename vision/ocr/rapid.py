@@ -1,14 +1,15 @@
 """PP-OCR's detector and recogniser as RapidOCR's wheel ships them: the only module that imports rapidocr.
 
 RapidOCR's own call shrinks the picture, crops from the shrunk copy and leaves no room to look at the boxes before the
-lines are recognised, so its two stages are driven here one by one. Its line-orientation classifier is never loaded: it
-turns long English lines upside down (17 % of the characters wrong instead of 0).
+lines are recognised, so its two models are run here one by one, and only its decoding of their outputs is used. Its
+line-orientation classifier is never loaded: it turns long English lines upside down (17 % of the characters wrong
+instead of 0).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ import numpy as np
 
 from vision.errors import EngineUnavailable
 
-_MODELS = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
+_DETECTOR, _RECOGNISER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
 _LINE_HEIGHT = 48  # the recogniser's input height in pixels
+_NARROWEST = 320 / _LINE_HEIGHT  # width : height that narrower lines are padded to
 _STRIDE = 32  # the detector wants multiples of this
 _BATCH = 6
+_BATCH_RATIO = 120.0  # width : height of all lines of a batch; the memory of a run grows with it (150 MB at this one)
 _MAX_LINE_RATIO = 80.0  # width : height; a longer line would ask for gigabytes, and no text is that long
 
 
@@ -54,13 +57,26 @@ class RapidEngine:
         try:
             import onnxruntime
             import rapidocr
-            from rapidocr.inference_engine.onnxruntime.main import ONNXRuntimeError
+            from onnxruntime.capi import onnxruntime_pybind11_state as states
+            from rapidocr.ch_ppocr_det.utils import DBPostProcess
+            from rapidocr.ch_ppocr_rec.utils import CTCLabelDecode
         except ImportError as error:
             raise EngineUnavailable("The text reader is not installed.", "Install rapidocr and onnxruntime.") from error
         logging.getLogger("RapidOCR").setLevel(logging.CRITICAL)
         onnxruntime.set_default_logger_severity(4)
-        self._run_error: type[Exception] = ONNXRuntimeError
-        self._detector, self._recogniser = _load(rapidocr, threads)
+        self._run_errors: tuple[type[Exception], ...] = (
+            states.Fail,
+            states.RuntimeException,
+            states.InvalidArgument,
+            states.InvalidProtobuf,
+        )
+        folder = Path(rapidocr.__file__).parent / "models"
+        options = _options(onnxruntime, threads)
+        self._detector = _session(onnxruntime, folder / _DETECTOR, options, self._run_errors)
+        self._recogniser = _session(onnxruntime, folder / _RECOGNISER, options, self._run_errors)
+        # The thresholds of RapidOCR's own configuration.
+        self._boxes = DBPostProcess(thresh=0.3, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
+        self._letters = CTCLabelDecode(self._recogniser.get_modelmeta().custom_metadata_map["character"].splitlines())
 
     def detect(self, bgr: np.ndarray) -> np.ndarray:
         """Quadrilaterals (n, 4, 2) float32, corners clockwise from the top left, in pixels of bgr (h, w, 3) uint8.
@@ -72,7 +88,7 @@ class RapidEngine:
         fitted = bgr if size == (width, height) else cv2.resize(bgr, size)
         # One pass in float32; RapidOCR's own preparation goes through float64 and costs four times as much.
         blob = cv2.dnn.blobFromImage(fitted, 1 / 127.5, size, (127.5, 127.5, 127.5))
-        quads, _ = self._detector.postprocess_op(self._run(self._detector.session, blob), (height, width))
+        quads, _ = self._boxes(self._run(self._detector, blob), (height, width))
         if len(quads) == 0:
             return np.zeros((0, 4, 2), dtype=np.float32)
         return np.asarray(quads, dtype=np.float32)
@@ -81,14 +97,18 @@ class RapidEngine:
         """Read crops (h, w, 3) uint8 BGR of one line each, in any sizes; the answers keep the order of the crops."""
         readings = [Reading("", 0.0)] * len(crops)
         ratios = [min(_MAX_LINE_RATIO, crop.shape[1] / crop.shape[0]) for crop in crops]
-        order = sorted(range(len(crops)), key=ratios.__getitem__)  # similar widths together: less padding
-        for first in range(0, len(order), _BATCH):
-            batch = order[first : first + _BATCH]
-            widest = max(320 / _LINE_HEIGHT, ratios[batch[-1]])
+        for batch in _batches(ratios):
+            widest = max(_NARROWEST, ratios[batch[-1]])
             blob = np.stack([_line_blob(crops[index], ratios[index], widest) for index in batch])
-            scores = self._run(self._recogniser.session, blob)
-            lines, words = self._recogniser.postprocess_op(
-                scores, True, wh_ratio_list=[ratios[index] for index in batch], max_wh_ratio=widest
+            steps = self._run(self._recogniser, blob)
+            best = steps.argmax(axis=2)
+            lines, words = self._letters.decode(
+                best,
+                np.take_along_axis(steps, best[..., None], axis=2)[..., 0],
+                return_word_box=True,
+                wh_ratio_list=[ratios[index] for index in batch],
+                max_wh_ratio=widest,
+                remove_duplicate=True,
             )
             for index, (text, score), info in zip(batch, lines, words, strict=True):
                 readings[index] = Reading(text.strip(), float(score), _words(info))
@@ -96,28 +116,45 @@ class RapidEngine:
 
     def _run(self, session: Any, blob: np.ndarray) -> np.ndarray:
         try:
-            return session(blob)
-        except self._run_error as error:
+            return session.run(None, {session.get_inputs()[0].name: blob})[0]
+        except self._run_errors as error:
             raise EngineUnavailable(
                 "The text reader ran out of memory or failed.", "Try a smaller region or picture."
             ) from error
 
 
-def _load(rapidocr: Any, threads: int | None) -> tuple[Any, Any]:
-    folder = Path(rapidocr.__file__).parent / "models"
-    params: dict[str, Any] = {
-        "Global.use_cls": False,
-        "Global.log_level": "critical",
-        "EngineConfig.onnxruntime.intra_op_num_threads": -1 if threads is None else threads,
-    }
-    for stage, name in _MODELS.items():
-        path = folder / name
-        if not path.is_file():  # without a path RapidOCR would fetch it from the network
-            raise EngineUnavailable(f"The text reader's model {name} is missing.", "Reinstall rapidocr 3.10 or later.")
-        params[f"{stage}.model_path"] = str(path)
-    engine = rapidocr.RapidOCR(params=params)
-    # RapidOCR loads each stage at its first use and offers no public way to ask for one.
-    return engine._load_det_model(), engine._load_rec_model()
+def _options(onnxruntime: Any, threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.enable_cpu_mem_arena = False  # an arena would keep the memory of the largest picture seen
+    # Waiting threads sleep: spinning gains nothing measurable alone, and costs a third more CPU beside other work.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
+
+
+def _session(onnxruntime: Any, path: Path, options: Any, errors: tuple[type[Exception], ...]) -> Any:
+    if not path.is_file():
+        raise EngineUnavailable(f"The text reader's model {path.name} is missing.", "Reinstall rapidocr 3.10 or later.")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except errors as error:
+        raise EngineUnavailable(
+            f"The text reader's model {path.name} does not load.", "Reinstall rapidocr 3.10 or later."
+        ) from error
+
+
+def _batches(ratios: list[float]) -> Iterator[list[int]]:
+    """Indices by width, since similar widths together need less padding; wide lines in smaller batches."""
+    batch: list[int] = []
+    for index in sorted(range(len(ratios)), key=ratios.__getitem__):
+        if batch and (len(batch) == _BATCH or max(_NARROWEST, ratios[index]) * (len(batch) + 1) > _BATCH_RATIO):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def _line_blob(crop: np.ndarray, ratio: float, widest: float) -> np.ndarray:

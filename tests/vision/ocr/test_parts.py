@@ -259,7 +259,7 @@ def test_rulings_are_found_and_letters_are_not() -> None:
 
 
 def test_missing_models_are_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rapid, "_MODELS", {"Det": "no-such-model.onnx"})
+    monkeypatch.setattr(rapid, "_DETECTOR", "no-such-model.onnx")
 
     with pytest.raises(EngineUnavailable, match=r"no-such-model\.onnx"):
         rapid.RapidEngine()
