@@ -91,6 +91,8 @@ class Document:
         """Give the memory back; calling it twice is harmless."""
         if not self._handle.is_closed:
             self._handle.close()
+            # MuPDF keeps decoded pictures and fonts of closed documents in a store that only grows.
+            pymupdf.TOOLS.store_shrink(100)
 
     def __enter__(self) -> Document:
         return self

@@ -211,8 +211,8 @@ def _error_from(value: dict[str, str]) -> VisionError:
     kind = BY_CODE.get(value.get("code", ""))
     if kind is None:
         error: VisionError = WorkerFailed(
-            f"the decoder gave up on the file ({value.get('message', 'no reason given')})",
-            "The file may be damaged; convert it with another program and try again.",
+            f"reading the file failed in a way nobody foresaw ({value.get('message', 'no reason given')})",
+            "The file may be damaged, or this is a bug: the server's log (stderr) tells where it happened.",
         )
     else:
         error = kind(value["message"], value["hint"])
