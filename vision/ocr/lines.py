@@ -74,8 +74,13 @@ def crop(bgr: np.ndarray, quad: np.ndarray) -> np.ndarray:
 
     That is how text that runs down the page, Chinese columns included, is shown to the recogniser.
     """
+    cut = upright_crop(bgr, quad)
+    return np.ascontiguousarray(np.rot90(cut)) if cut.shape[0] >= TALL * cut.shape[1] else cut
+
+
+def upright_crop(bgr: np.ndarray, quad: np.ndarray) -> np.ndarray:
+    """The quadrilateral's pixels, straightened, as they stand in the picture."""
     width, height = (max(1, round(side)) for side in quad_size(quad))
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
     matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), target)
-    cut = cv2.warpPerspective(bgr, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.ascontiguousarray(np.rot90(cut)) if height >= TALL * width else cut
+    return cv2.warpPerspective(bgr, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

@@ -8,6 +8,7 @@ instead of 0).
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -57,9 +58,10 @@ class RapidEngine:
         try:
             import onnxruntime
             import rapidocr
-            from onnxruntime.capi import onnxruntime_pybind11_state as states
             from rapidocr.ch_ppocr_det.utils import DBPostProcess
             from rapidocr.ch_ppocr_rec.utils import CTCLabelDecode
+
+            states: Any = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
         except ImportError as error:
             raise EngineUnavailable("The text reader is not installed.", "Install rapidocr and onnxruntime.") from error
         logging.getLogger("RapidOCR").setLevel(logging.CRITICAL)
@@ -76,7 +78,8 @@ class RapidEngine:
         self._recogniser = _session(onnxruntime, folder / _RECOGNISER, options, self._run_errors)
         # The thresholds of RapidOCR's own configuration.
         self._boxes = DBPostProcess(thresh=0.3, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
-        self._letters = CTCLabelDecode(self._recogniser.get_modelmeta().custom_metadata_map["character"].splitlines())
+        alphabet = self._recogniser.get_modelmeta().custom_metadata_map["character"].splitlines()
+        self._letters: Any = CTCLabelDecode(alphabet)
 
     def detect(self, bgr: np.ndarray) -> np.ndarray:
         """Quadrilaterals (n, 4, 2) float32, corners clockwise from the top left, in pixels of bgr (h, w, 3) uint8.

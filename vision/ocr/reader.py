@@ -13,7 +13,7 @@ from vision.ocr.rapid import RapidEngine
 from vision.ocr.reading_order import in_reading_order
 from vision.ocr.recognition import recognise
 from vision.ocr.rotation import Rotation, find_rotation, turn, turn_back
-from vision.ocr.scan import Scan, scan
+from vision.ocr.scan import Scan, flipped, scan
 from vision.ocr.tables import find_tables
 from vision.types import Box, PageText, TextLine, TextTable
 
@@ -56,9 +56,13 @@ def _read(engine: RapidEngine, bgr: np.ndarray, *, tables: bool) -> PageText:
     if len(found.quads) == 0:
         return PageText()
     probe = find_rotation(engine, found)
-    if probe.rotation:
+    if probe.rotation == 180:
+        found = flipped(found)
+    elif probe.rotation:
         found = scan(engine, turn(bgr, probe.rotation))
     lines = in_reading_order(recognise(engine, found, probe.readings))
+    if not lines:
+        return PageText()
     return PageText(
         lines=tuple(_text_line(line, probe.rotation, width, height) for line in lines),
         tables=_tables(found, lines, probe.rotation, width, height) if tables else (),

@@ -25,6 +25,7 @@ _FEWEST = 3  # lines that a direction is judged by, where the page has them
 _SIDEWAYS = 0.6  # share of all line length in tall boxes from which a picture may lie on its side
 _SURE = 0.85  # mean score of lines that stand upright
 _BETTER = 0.1  # by how much another direction must score better
+_CONVINCING = 4  # characters in sure readings without which no picture is turned: shapes read as one or two
 _HAN = re.compile("[\u3400-\u9fff]")
 
 
@@ -34,7 +35,7 @@ class Recogniser(Protocol):
 
 @dataclass(frozen=True)
 class Probe:
-    """rotation: degrees clockwise that stand the picture upright; readings of quads by index, valid when it is 0."""
+    """rotation: degrees clockwise that stand the picture upright; readings of quads by index, none for 90 and 270."""
 
     rotation: Rotation
     readings: dict[int, Reading]
@@ -59,18 +60,20 @@ def _probe_flat(recogniser: Recogniser, scan: Scan, chosen: list[int]) -> Probe:
     if _mean(upright) >= _SURE:
         return Probe(0, readings)
     flipped = recogniser.recognise([_turned(crop, 2) for crop in crops])
-    return Probe(180 if _mean(flipped) > _mean(upright) + _BETTER else 0, readings)
+    if _mean(flipped) > _mean(upright) + _BETTER and _convincing(flipped):
+        return Probe(180, dict(zip(chosen, flipped, strict=True)))
+    return Probe(0, readings)
 
 
 def _probe_tall(recogniser: Recogniser, scan: Scan, chosen: list[int]) -> Probe:
     downwards = [scan.crop(scan.quads[index]) for index in chosen]
     down = recogniser.recognise(downwards)
     up = recogniser.recognise([_turned(crop, 2) for crop in downwards])
-    if _mean(up) > _mean(down) + _BETTER:
+    if _mean(up) > _mean(down) + _BETTER and _convincing(up):
         return Probe(90, {})
     if _is_column(recogniser, downwards, down):
         return Probe(0, dict(zip(chosen, down, strict=True)))
-    return Probe(270 if _mean(down) > _mean(up) + _BETTER else 0, {})
+    return Probe(270 if _mean(down) > _mean(up) + _BETTER and _convincing(down) else 0, {})
 
 
 def _is_column(recogniser: Recogniser, crops: list[np.ndarray], read: list[Reading]) -> bool:
@@ -96,6 +99,10 @@ def lay_out(crop: np.ndarray, count: int) -> np.ndarray:
 
 def _turned(crop: np.ndarray, quarters: int) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(crop, quarters))
+
+
+def _convincing(readings: list[Reading]) -> bool:
+    return sum(len(reading.text) for reading in readings if reading.score >= 0.8) >= _CONVINCING
 
 
 def _mean(readings: list[Reading]) -> float:

@@ -59,6 +59,15 @@ def scan(detector: Detector, bgr: np.ndarray) -> Scan:
     return found
 
 
+def flipped(found: Scan) -> Scan:
+    """The scan of the picture turned by 180°: the detector sees the same lines either way, so they turn with it."""
+    height, width = found.bgr.shape[:2]
+    quads = np.array([width, height], dtype=np.float32) - np.roll(found.quads, 2, axis=1)
+    bgr = np.ascontiguousarray(found.bgr[::-1, ::-1])
+    shrunk = bgr if found.shrunk is found.bgr else np.ascontiguousarray(found.shrunk[::-1, ::-1])
+    return Scan(bgr, shrunk, found.scale, quads)
+
+
 def _first_scale(bgr: np.ndarray) -> float:
     short, long = sorted(bgr.shape[:2])
     if long > _STRIP * short:
