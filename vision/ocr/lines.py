@@ -79,8 +79,19 @@ def crop(bgr: np.ndarray, quad: np.ndarray) -> np.ndarray:
 
 
 def upright_crop(bgr: np.ndarray, quad: np.ndarray) -> np.ndarray:
-    """The quadrilateral's pixels, straightened, as they stand in the picture."""
+    """The quadrilateral's pixels, straightened, as they stand in the picture; bgr may be a view in any strides."""
     width, height = (max(1, round(side)) for side in quad_size(quad))
+    left, top, right, bottom = quad_box(quad)
+    rows = _around(top, bottom, bgr.shape[0])
+    columns = _around(left, right, bgr.shape[1])
+    part = np.ascontiguousarray(bgr[rows, columns])
+    moved = quad.astype(np.float32) - np.array([columns.start, rows.start], dtype=np.float32)
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
-    matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), target)
-    return cv2.warpPerspective(bgr, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    matrix = cv2.getPerspectiveTransform(moved, target)
+    return cv2.warpPerspective(part, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _around(low: float, high: float, size: int) -> slice:
+    """The pixels from low to high within size, and the few beside them that interpolation needs; never none."""
+    start = min(max(0, int(low) - 4), size - 1)
+    return slice(start, max(start + 1, min(size, int(high) + 5)))

@@ -47,7 +47,7 @@ class TextReader:
             return PageText()
         if self._engine is None:
             self._engine = RapidEngine(self._threads)
-        return _read(self._engine, np.ascontiguousarray(rgb[..., ::-1]), tables=tables)
+        return _read(self._engine, rgb[..., ::-1], tables=tables)
 
 
 def _read(engine: RapidEngine, bgr: np.ndarray, *, tables: bool) -> PageText:

@@ -112,8 +112,8 @@ def _mean(readings: list[Reading]) -> float:
 
 
 def turn(bgr: np.ndarray, rotation: Rotation) -> np.ndarray:
-    """The picture turned clockwise by rotation degrees."""
-    return np.ascontiguousarray(np.rot90(bgr, -rotation // 90))
+    """The picture turned clockwise by rotation degrees, as a view."""
+    return np.rot90(bgr, -rotation // 90)
 
 
 def turn_back(

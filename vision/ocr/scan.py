@@ -18,6 +18,7 @@ from vision.ocr.lines import crop, grow, quad_box, quad_size
 _MIN_SIDE, _MAX_SIDE = 736, 2000  # pixels, RapidOCR's own bounds
 _STRIP = 3.0  # long : short side from which a picture is a strip
 _OVERLAP = 128  # pixels that neighbouring tiles share, more than the height of a line
+_TILE_AREA = 2_200_000  # pixels of one tile, an A4 page at 150 dpi: a run of the detector needs 170 bytes a pixel
 _MAX_AREA = 16e6  # pixels looked at in all tiles of a pass; bounds the time to about 8 s
 _TINY, _HUGE, _COMFORTABLE = 15.0, 130.0, 48.0  # line heights in pixels of the look
 _MARGIN = 0.05  # of the line height, added around a line before it is read: a little fewer errors than with none
@@ -30,7 +31,10 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """One picture with its lines. quads: (n, 4, 2) float32 in pixels of bgr; shrunk is bgr at `scale`."""
+    """One picture with its lines. quads: (n, 4, 2) float32 in pixels of bgr; shrunk is bgr at `scale`, contiguous.
+
+    bgr may be a view (of RGB pixels, of a turned picture): a copy of a large picture would be 100 MB.
+    """
 
     bgr: np.ndarray
     shrunk: np.ndarray
@@ -63,9 +67,8 @@ def flipped(found: Scan) -> Scan:
     """The scan of the picture turned by 180°: the detector sees the same lines either way, so they turn with it."""
     height, width = found.bgr.shape[:2]
     quads = np.array([width, height], dtype=np.float32) - np.roll(found.quads, 2, axis=1)
-    bgr = np.ascontiguousarray(found.bgr[::-1, ::-1])
-    shrunk = bgr if found.shrunk is found.bgr else np.ascontiguousarray(found.shrunk[::-1, ::-1])
-    return Scan(bgr, shrunk, found.scale, quads)
+    shrunk = np.ascontiguousarray(found.shrunk[::-1, ::-1])
+    return Scan(shrunk if found.scale == 1 else found.bgr[::-1, ::-1], shrunk, found.scale, quads)
 
 
 def _first_scale(bgr: np.ndarray) -> float:
@@ -82,25 +85,40 @@ def _look(detector: Detector, bgr: np.ndarray, scale: float) -> Scan:
     height, width = bgr.shape[:2]
     scale = min(scale, (_MAX_AREA / (height * width)) ** 0.5)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    how = cv2.INTER_AREA if scale < 0.6 else cv2.INTER_LINEAR
-    shrunk = bgr if size == (width, height) else cv2.resize(bgr, size, interpolation=how)
+    shrunk = _resized(bgr, size, scale)
     parts = []
-    for top, bottom in _spans(size[1]):
-        for left, right in _spans(size[0]):
-            quads = _detect_padded(detector, shrunk[top:bottom, left:right])
-            parts.append(quads + np.array([left, top], dtype=np.float32))
+    for rows, columns in _tiles(size):
+        quads = _detect_padded(detector, shrunk[rows, columns])
+        parts.append(quads + np.array([columns.start, rows.start], dtype=np.float32))
     quads = parts[0] if len(parts) == 1 else _joined(parts)
     ratio = np.array([width / size[0], height / size[1]], dtype=np.float32)
-    return Scan(bgr, shrunk, size[0] / width, quads * ratio)
+    return Scan(shrunk if size == (width, height) else bgr, shrunk, size[0] / width, quads * ratio)
 
 
-def _spans(length: int) -> list[tuple[int, int]]:
-    """The pieces that a side is looked at in: even, at most 2,000 pixels, overlapping."""
-    if length <= _MAX_SIDE + _OVERLAP:
-        return [(0, length)]
-    count = -(-(length - _OVERLAP) // (_MAX_SIDE - _OVERLAP))
+def _resized(bgr: np.ndarray, size: tuple[int, int], scale: float) -> np.ndarray:
+    if size == (bgr.shape[1], bgr.shape[0]):
+        return np.ascontiguousarray(bgr)
+    how = cv2.INTER_AREA if scale < 0.6 else cv2.INTER_LINEAR
+    # OpenCV takes contiguous pixels only; where bgr is a view of RGB pixels, those are, and nothing is copied.
+    rgb = np.ascontiguousarray(bgr[..., ::-1])
+    return np.ascontiguousarray(cv2.resize(rgb, size, interpolation=how)[..., ::-1])
+
+
+def _tiles(size: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """Rows and columns of the tiles that (width, height) pixels are looked at in, bounded in side and area."""
+    across = _spans(size[0], _MAX_SIDE)
+    broadest = max(span.stop - span.start for span in across)
+    # Bands, for lines lie along them: few are cut.
+    return [(rows, columns) for rows in _spans(size[1], min(_MAX_SIDE, _TILE_AREA // broadest)) for columns in across]
+
+
+def _spans(length: int, longest: int) -> list[slice]:
+    """The pieces that a side is looked at in: even, overlapping, at most `longest` pixels and the overlap."""
+    if length <= longest + _OVERLAP:
+        return [slice(0, length)]
+    count = -(-(length - _OVERLAP) // (longest - _OVERLAP))
     step = (length - _OVERLAP) / count
-    return [(round(index * step), min(length, round((index + 1) * step) + _OVERLAP)) for index in range(count)]
+    return [slice(round(index * step), min(length, round((index + 1) * step) + _OVERLAP)) for index in range(count)]
 
 
 def _detect_padded(detector: Detector, tile: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ def find_tables(scan: Scan, lines: list[Line]) -> list[Table]:
     pieces = [piece for line in lines if not line.tall for piece in fragments(line)]
     if len(pieces) < _FEWEST:
         return []
-    copy = scan.shrunk if scan.scale < 1 else scan.bgr
+    copy = scan.shrunk if scan.scale < 1 else np.ascontiguousarray(scan.bgr)
     scale = min(scan.scale, 1.0)
     height = float(np.median([piece.height for piece in pieces])) * scale
     flat, upright = find_rulings(copy, height)
