@@ -250,7 +250,7 @@ class VisionService:
                     event = item.facts or item.shot or item.stretch or item.subtitle or item.watched
                     assert event is not None
                     yield event
-                elif call.left_s < keep_s:
+                elif item.raster is None or call.left_s < keep_s:
                     yield FrameText(item.frame_s, None)
                 else:
                     yield await self._frame_text(media, item, pixels, shown_width)

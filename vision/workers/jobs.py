@@ -93,7 +93,10 @@ class VideoParams(Frozen):
 
 
 class VideoItem(Frozen):
-    """One of: the facts (first), a shot, a stretch, a subtitle, a frame with its raster, what was looked at (last)."""
+    """One of: the facts (first), a shot, a stretch, a subtitle, a frame, what was looked at (last).
+
+    A frame without a raster is one more than was asked for.
+    """
 
     facts: VideoFacts | None = None
     shot: Shot | None = None

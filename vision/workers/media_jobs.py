@@ -16,7 +16,7 @@ from vision.workers.child import Handler, Input, Output
 if TYPE_CHECKING:
     from vision.media.images import LoadedImage
     from vision.media.picture_facts import PictureFacts
-    from vision.media.video import VideoEvent
+    from vision.media.video import SeenFrame, VideoEvent
 
 
 def handlers(threads: int) -> dict[str, Handler]:
@@ -81,6 +81,7 @@ def video(work: Input) -> Iterator[Output]:
     limits = VideoLimits(max_pixels=params.max_pixels, seconds=params.budget_s, max_text_frames=params.max_frames)
     yield Output(jobs.VideoItem(facts=probe(_file(work), limits)))
     own_time = _OwnTime()
+    frames = 0
     # Evenly spread frames are for a model; text is read on the frames where the picture changes.
     events = watch(
         _file(work), start_s=params.start_s, end_s=params.end_s, max_frames=1, limits=limits, clock=own_time.clock
@@ -89,11 +90,20 @@ def video(work: Input) -> Iterator[Output]:
         if isinstance(event, SeenFrame):
             if event.why == "uniform":
                 continue
-            output = Output(jobs.VideoItem(frame_s=event.time_s, raster=_raster(event.image)), _bytes(event.image))
+            frames += 1
+            output = _frame(event, within=frames <= params.max_frames)
         else:
             output = Output(_video_item(event))
         with own_time.stopped():
             yield output
+
+
+def _frame(event: SeenFrame, within: bool) -> Output:
+    """A frame to read; beyond the number asked for only its time, so that the reply can say where to go on."""
+    item = jobs.VideoItem(frame_s=event.time_s)
+    if not within:
+        return Output(item)
+    return Output(item.model_copy(update={"raster": _raster(event.image)}), _bytes(event.image))
 
 
 def _video_item(event: VideoEvent) -> jobs.VideoItem:
