@@ -190,8 +190,6 @@ def _notices(seen: _Seen, parameters: AnalyzeVideoParameters, next_s: float | No
     if seen.unread:
         more = f"Text on {len(seen.unread)} more frames was not read"
         notices.append(f"{more}: max_frames or the time for a reply ended.")
-            f"Text on {len(seen.unread)} more frames was not read: max_frames or the time for a reply ended."
-        )
     if next_s is not None:
         notices.append(f"There is more from {next_s:.1f} s on: pass next_cursor as cursor, or start and end.")
     watched = seen.watched
