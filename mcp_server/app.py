@@ -25,7 +25,7 @@ from mcp_server import __version__
 from mcp_server.client import NeedsClientRoots, ProgressReporter, client_roots
 from vision.call import Call
 from vision.config import Settings
-from vision.errors import InvalidArgument, VisionError, WorkerFailed
+from vision.errors import InvalidArgument, LimitExceeded, VisionError, WorkerFailed
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
@@ -142,7 +142,7 @@ async def run_tool(service: VisionService, tool: Tool, arguments: dict[str, Any]
         with anyio.fail_after(service.settings.reply_within_s + service.settings.decode_timeout_s):
             return await tool.run(service, parameters, call)
     except TimeoutError as e:
-        raise WorkerFailed("the call took too long and was stopped", "Ask for less: fewer pages or a region.") from e
+        raise LimitExceeded("the call took too long and was stopped", "Ask for less: fewer pages or a region.") from e
 
 
 def checked(model: type[Parameters], arguments: dict[str, Any]) -> Parameters:

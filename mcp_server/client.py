@@ -32,7 +32,7 @@ async def client_roots(context: ServerRequestContext, params: types.CallToolRequ
     """
     answered = (params.input_responses or {}).get("roots")
     if isinstance(answered, types.ListRootsResult):
-        return _folders(answered)
+        return folders(answered)
     capabilities = context.session.client_capabilities
     if capabilities is None or capabilities.roots is None or params.input_responses is not None:
         return ()
@@ -41,14 +41,17 @@ async def client_roots(context: ServerRequestContext, params: types.CallToolRequ
     try:
         with anyio.fail_after(_ROOTS_WITHIN_S):
             # Not session.list_roots(): it warns that roots are deprecated, which is the client's business.
-            return _folders(await context.session.send_request(types.ListRootsRequest(), types.ListRootsResult))
+            return folders(await context.session.send_request(types.ListRootsRequest(), types.ListRootsResult))
     except (MCPError, TimeoutError):
         return ()
 
 
-def _folders(found: types.ListRootsResult) -> tuple[Path, ...]:
+def folders(found: types.ListRootsResult) -> tuple[Path, ...]:
     urls = [urlsplit(str(root.uri)) for root in found.roots]
-    return tuple(Path(url2pathname(url.path)) for url in urls if url.scheme == "file" and url.path)
+    local = [url for url in urls if url.scheme == "file" and url.netloc in ("", "localhost") and "%00" not in url.path]
+    folders = [Path(url2pathname(url.path)) for url in local]
+    # A client that declares the whole disk has no project open; that is no permission to read everything.
+    return tuple(folder for folder in folders if folder != Path(folder.anchor))
 
 
 class ProgressReporter:

@@ -19,7 +19,7 @@ from vision.errors import VisionError
 from vision.machine import available_cores, memory_bytes
 from vision.reading import read_pages
 from vision.service import VisionService
-from vision.workers.sandbox import landlock_abi
+from vision.workers.sandbox import can_filter_system_calls, landlock_abi
 
 # Drawn by the self-test itself, so that it needs no file: the recogniser must read these words back.
 _WORDS = "Hello 2026"
@@ -88,11 +88,15 @@ def _roots(settings: Settings) -> Finding:
 
 
 def _sandbox() -> Finding:
-    abi = landlock_abi()
-    if abi:
-        return Finding("ok", f"decoders are locked away from files and network (Landlock ABI {abi})")
-    advice = "They run in processes of their own, with time and memory limits; Linux 5.13 or later adds this lock."
-    return Finding("absent", "decoders cannot be locked away from files on this system", advice)
+    locks = []
+    if abi := landlock_abi():
+        locks.append(f"files (Landlock ABI {abi})")
+    if can_filter_system_calls():
+        locks.append("network and other programs (system call filter)")
+    if len(locks) == 2:
+        return Finding("ok", f"decoders are locked away from {' and from '.join(locks)}")
+    advice = "They run in processes of their own, with time and memory limits; Linux 5.13 or later adds these locks."
+    return Finding("absent", f"decoders are locked away from {' and '.join(locks) or 'nothing'} on this system", advice)
 
 
 async def _reads_a_picture(service: VisionService) -> str:

@@ -54,7 +54,11 @@ def load(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ)
         settings = Settings.model_validate(values)
     except ValidationError as e:
         raise _bad_value(e, origin) from e
-    return settings.model_copy(update={"roots": tuple(root.expanduser().absolute() for root in settings.roots)})
+    try:
+        roots = tuple(root.expanduser().absolute() for root in settings.roots)
+    except RuntimeError as e:
+        raise ConfigError(f"roots: {e}", "Give the folders' full paths.") from e
+    return settings.model_copy(update={"roots": roots})
 
 
 def default_file(environment: Mapping[str, str]) -> Path:
@@ -63,7 +67,7 @@ def default_file(environment: Mapping[str, str]) -> Path:
         base = environment.get("APPDATA")
     else:
         base = environment.get("XDG_CONFIG_HOME")
-    folder = Path(base) if base else Path.home() / ".config"
+    folder = Path(base) if base else Path(os.path.expanduser("~")) / ".config"  # noqa: PTH111 - never raises
     return folder / "internvl-mcp" / "config.toml"
 
 

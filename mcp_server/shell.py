@@ -29,7 +29,8 @@ def call_tool(options: argparse.Namespace, settings: Settings) -> int:
     if tool is None:
         _complain("unknown_tool", f"there is no tool {options.tool}", f"Tools: {', '.join(t.name for t in TOOLS)}.")
         return 2
-    if not options.arguments and options.json_arguments is None and tool.parameters.model_fields.get("source"):
+    needed = any(field.is_required() for field in tool.parameters.model_fields.values())
+    if needed and not options.arguments and options.json_arguments is None:
         _say(_usage(tool))
         return 2
     try:

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
@@ -22,11 +22,17 @@ def serve(app: Server, service: LazyService) -> None:
     """Returns never: ends the process with status 0 on end of input, SIGINT or SIGTERM, workers first."""
     try:
         anyio.run(_serve, app, service)
-    finally:
-        service.close()
-        logging.shutdown()
-        # The SDK's reader thread may still block on standard input, and would keep an ordinary exit waiting for it.
-        os._exit(0)
+    except Exception:  # the outermost handler of this process
+        logger.exception("the server broke")
+        _end(service, 1)
+    _end(service, 0)
+
+
+def _end(service: LazyService, status: int) -> NoReturn:
+    service.close()
+    logging.shutdown()
+    # The SDK's reader thread may still block on standard input, and would keep an ordinary exit waiting for it.
+    os._exit(status)
 
 
 async def _serve(app: Server, service: LazyService) -> None:
@@ -44,6 +50,4 @@ async def _end_on_signal(service: LazyService) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for number in signals:
             logger.info("%s: ending", signal.Signals(number).name)
-            service.close()
-            logging.shutdown()
-            os._exit(0)
+            _end(service, 0)

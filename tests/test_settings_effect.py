@@ -182,10 +182,10 @@ async def test_a_call_replies_in_time_with_a_cursor(serving: Serving) -> None:
 
 
 async def test_replies_hold_no_more_than_their_tokens(serving: Serving) -> None:
-    small = await call(serving(max_reply_tokens=1000), "read_document", source="report.pdf")
-    whole = await call(serving(), "read_document", source="report.pdf")
+    small = await call(serving(max_reply_tokens=2000), "extract_text", source="report.pdf")
+    whole = await call(serving(), "extract_text", source="report.pdf")
     assert small.truncated and not whole.truncated
-    assert len(small.markdown) < 1000 * 4
+    assert len(small.lines) < len(whole.lines)
 
 
 async def test_idle_processes_end_after_idle_unload_s(serving: Serving) -> None:

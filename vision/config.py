@@ -51,7 +51,7 @@ class Settings(Frozen):
         default=45.0, gt=0, description="A call replies within this time, with what it has and a cursor for the rest."
     )
     max_reply_tokens: int = Field(
-        default=8_000, ge=500, description="Estimated tokens a reply may hold; next_cursor fetches the rest."
+        default=8_000, ge=2_000, description="Estimated tokens a reply may hold; next_cursor fetches the rest."
     )
     idle_unload_s: float = Field(
         default=300.0, gt=0, description="Decoder and recogniser processes end after being idle this long."

@@ -12,6 +12,7 @@ VisionError
 ├── WrongPassword        wrong_password       encrypted, and the password does not open it
 ├── LimitExceeded        limit_exceeded       bytes, pixels, pages, memory or time over the limit
 ├── EngineUnavailable    engine_unavailable   what was asked needs an engine that is not here
+├── Busy                 busy                 too many calls at once; the same call may work a little later
 └── WorkerFailed         worker_failed        a decoder process ended unexpectedly
 
 Third-party exceptions are mapped where the library is called; the original stays as __cause__ for the log.
@@ -77,6 +78,10 @@ class EngineUnavailable(VisionError):
     code = "engine_unavailable"
 
 
+class Busy(VisionError):
+    code = "busy"
+
+
 class WorkerFailed(VisionError):
     code = "worker_failed"
 
@@ -95,6 +100,7 @@ BY_CODE: dict[str, type[VisionError]] = {
         WrongPassword,
         LimitExceeded,
         EngineUnavailable,
+        Busy,
         WorkerFailed,
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
@@ -52,11 +53,14 @@ async def read_pages(
                 page = await _read_if_needed(service, media, item, pixels)
                 yield ReadPage(item.place, item.total, item.page_count, item.title or None, page)
         return
-    first = await service.picture(media, call, region=region)
+    # The number of pages comes with the first one decoded: best one that is asked for.
+    wanted = re.match(r"\s*(\d{1,6})", pages or "")
+    known = max(1, int(wanted[1])) if wanted else 1
+    first = await service.picture(media, call, page=known, region=region)
     # All pages of a TIFF are pages; the frames of an animation are read only when asked for.
     numbers = parse_pages(pages or "", first.info.pages) if media.kind.format == "tiff" or pages else (1,)
     for place, number in list(enumerate(numbers))[after:]:
-        picture = first if number == 1 else await service.picture(media, call, page=number, region=region)
+        picture = first if number == known else await service.picture(media, call, page=number, region=region)
         page = await _picture_page(service, picture, number)
         yield ReadPage(place, len(numbers), picture.info.pages, None, page, picture.info.scale)
 

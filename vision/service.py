@@ -5,11 +5,13 @@ Pixels stay in worker processes except on their way from a decoder to the recogn
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import anyio
 
@@ -23,7 +25,7 @@ from vision.media.sniff import MediaKind, sniff_file
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
 from vision.types import Box, PageText, TextLine, TextTable
 from vision.workers import jobs
-from vision.workers.pool import Results, WorkerPool
+from vision.workers.pool import Results, WorkerPool, acquire
 from vision.workers.process import WorkerSpec
 
 _OCR_MEMORY_MB = 1100
@@ -35,16 +37,15 @@ _MAX_SIDE = 6000
 _LOOK_SHARE = 0.5
 # Pictures that may move: analyze_video takes them, whatever sniffing calls them.
 ANIMATED = ("gif", "webp", "png")
-# 150 dpi reads as well as 200 on printed pages at half the work (benchmarks/results/document_quality.json).
-SCAN_DPI = 150.0
 
 
 @dataclass(frozen=True)
 class Media:
-    """An opened source and what it is. Close it with `with`."""
+    """An opened source and what it is. Close it with `with`: only so many may be open at once."""
 
     opened: OpenedSource
     kind: MediaKind
+    release: Callable[[], None]
 
     def __enter__(self) -> Media:
         return self
@@ -53,6 +54,7 @@ class Media:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.opened.file.close()
+        self.release()
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class VisionService:
         reader = WorkerSpec("ocr", _OCR_MEMORY_MB, settings.decode_timeout_s, settings.ocr_threads)
         self._decoders = WorkerPool(decoder, settings.decoders)
         self._readers = WorkerPool(reader, 1)
+        # Decoded pixels wait in this process for the recogniser: bounding the sources in work bounds them.
+        self._open_sources = anyio.Semaphore(settings.decoders + 1)
         self._texts: ByteBoundedCache[PageText] = ByteBoundedCache(_CACHED_TEXT_BYTES)
 
     def __enter__(self) -> VisionService:
@@ -111,30 +115,35 @@ class VisionService:
     async def open(self, source: str, call: Call) -> Media:
         """Opens what the client named, under the access policy, and tells its kind from its content.
 
-        Raises every error of `vision.access`, UnsupportedMedia and LimitExceeded.
+        Raises every error of `vision.access`, UnsupportedMedia, LimitExceeded, and Busy when too many are open.
         """
-        opened = await self._open(source, call)
+        await acquire(self._open_sources, call.left_s)
         try:
-            kind = sniff_file(opened.file)
-            if kind.kind != "video" and opened.size > self.settings.max_bytes:
-                raise LimitExceeded(
-                    f"{opened.name} has {opened.size} bytes; pictures and documents may have {self.settings.max_bytes}",
-                    "Use a smaller version, or raise max_bytes.",
-                )
-            return Media(opened, kind)
+            opened = await self._open(source, call)
+            return Media(opened, sniff_file(opened.file), self._open_sources.release)
         except BaseException:
-            opened.file.close()
+            self._open_sources.release()
             raise
+
+    def _acceptable(self, file: BinaryIO, name: str) -> None:
+        """Refuses what cannot be read, or is too large for its kind, before all of it is read for its sha256."""
+        kind = sniff_file(file)
+        size = file.seek(0, os.SEEK_END)
+        if kind.kind != "video" and size > self.settings.max_bytes:
+            raise LimitExceeded(
+                f"{name} has {size} bytes; pictures and documents may have {self.settings.max_bytes}",
+                "Use a smaller version, or raise max_bytes.",
+            )
 
     async def _open(self, source: str, call: Call) -> OpenedSource:
         try:
-            return await open_source(source, self._policy(), self._cwd)
+            return await open_source(source, self._policy(), self._cwd, accept=self._acceptable)
         except AccessDenied:
             # Only now is the client asked: it may be a round trip, and most files lie under the known roots.
             roots = await call.client_roots() if self.settings.use_client_roots else ()
             if not roots:
                 raise
-            return await open_source(source, self._policy(*roots), self._cwd)
+            return await open_source(source, self._policy(*roots), self._cwd, accept=self._acceptable)
 
     def _policy(self, *client_roots: Path) -> AccessPolicy:
         settings = self.settings
@@ -167,9 +176,7 @@ class VisionService:
             max_side=_MAX_SIDE,
             measure=measure,
         )
-        info, pixels = await self._decoders.first(
-            jobs.PICTURE, params, file=media.opened.file, on_progress=call.progress
-        )
+        info, pixels = await self._decoders.first(jobs.PICTURE, params, file=media.opened.file, wait_s=call.left_s)
         return Picture(info, pixels, f"{media.opened.sha256}:{page}:{region}")
 
     async def read_text(self, picture: Picture, *, page: int = 1, tables: bool = True) -> PageText:
@@ -183,7 +190,8 @@ class VisionService:
         if known is None:
             params = jobs.TextParams(raster=raster, tables=tables)
             known, _ = await self._readers.first(jobs.TEXT, params, blob=pixels)
-            self._texts.put(key, known, sum(len(line.text) * 2 + 200 for line in known.lines))
+            cells = sum(len(cell) + 60 for table in known.tables for row in table.rows for cell in row)
+            self._texts.put(key, known, 1000 + cells + sum(len(line.text) * 2 + 600 for line in known.lines))
         return known
 
     @asynccontextmanager
@@ -200,12 +208,9 @@ class VisionService:
                 "output": output,
                 "max_pages": self.settings.max_pages,
                 "max_pixels": self.settings.max_pixels,
-                "dpi": SCAN_DPI,
             }
         )
-        async with self._decoders.run(
-            jobs.DOCUMENT, params, file=media.opened.file, on_progress=call.progress
-        ) as results:
+        async with self._decoders.run(jobs.DOCUMENT, params, file=media.opened.file, wait_s=call.left_s) as results:
             yield results
 
     async def read_page_raster(self, media: Media, item: jobs.DocumentItem, pixels: bytearray) -> PageText:
@@ -227,9 +232,12 @@ class VisionService:
 
         When less than `keep_s` is left for the reply, frames come unread. Raises UnsupportedMedia for other kinds.
         """
-        if media.kind.kind != "video" and media.kind.format not in ANIMATED:
+        moves = media.kind.kind == "video" or (
+            media.kind.format in ANIMATED and (await self.picture(media, call)).info.pages > 1
+        )
+        if not moves:
             raise UnsupportedMedia(
-                f"{media.opened.name} is a {media.kind.kind} ({media.kind.format}), not a video",
+                f"{media.opened.name} is a still {media.kind.kind} ({media.kind.format}), not a video",
                 "Use describe_image for pictures and read_document for documents.",
             )
         params = jobs.VideoParams(
@@ -242,7 +250,7 @@ class VisionService:
             budget_s=max(1.0, min(_LOOK_SHARE * call.left_s, self.settings.decode_timeout_s - keep_s)),
         )
         shown_width = 0
-        async with self._decoders.run(jobs.VIDEO, params, file=media.opened.file, on_progress=call.progress) as got:
+        async with self._decoders.run(jobs.VIDEO, params, file=media.opened.file, wait_s=call.left_s) as got:
             async for item, pixels in got:
                 if item.facts is not None:
                     shown_width = item.facts.width

@@ -6,11 +6,12 @@ viewer shows it. Pages count from 1. Times are seconds from the start of the vid
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Box = tuple[float, float, float, float]
+Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
 
 class Frozen(BaseModel):

@@ -8,6 +8,7 @@ import hashlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -53,10 +54,17 @@ class OpenedSource:
 
 
 async def open_source(
-    source: str, policy: AccessPolicy, cwd: Path, *, network: Network | None = None, host: Host | None = None
+    source: str,
+    policy: AccessPolicy,
+    cwd: Path,
+    *,
+    accept: Callable[[BinaryIO, str], None] | None = None,
+    network: Network | None = None,
+    host: Host | None = None,
 ) -> OpenedSource:
     """Open what the client named: a path (relative ones start at `cwd`), file:// or https:// URL, data: URI, clipboard.
 
+    `accept(file, name)` may refuse what was opened by raising, before all of it is read for its sha256.
     Raises AccessDenied, InvalidArgument, SourceNotFound, SourceUnreadable, LimitExceeded, EngineUnavailable.
     """
     host = host or this_host()
@@ -72,6 +80,9 @@ async def open_source(
     else:
         file, name = await _clipboard_file(parsed, host, policy), "clipboard"
     try:
+        if accept is not None:
+            accept(file, name)
+            file.seek(0)
         size, sha256 = await _hash(file, name)
     except BaseException:
         file.close()
@@ -88,7 +99,11 @@ def this_host() -> Host:
         kind = "macos"
     elif "microsoft" in os.uname().release.lower():
         kind = "wsl"
-    return Host(kind=kind, home=Path.home())
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without a home folder, as in many containers: "~" then leads nowhere
+        home = Path(os.devnull)
+    return Host(kind=kind, home=home)
 
 
 async def _clipboard_file(_: ClipboardSource, host: Host, policy: AccessPolicy) -> BinaryIO:

@@ -63,5 +63,5 @@ class AccessPolicy:
 def _real_root(root: Path) -> Path | None:
     try:
         return root.expanduser().resolve()
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
         return None

@@ -8,7 +8,7 @@
                 page = page_from_ocr(page, reader.read(picture.pixels), picture.scale)
 
 A page is read either by its text layer or by OCR, as a whole: a page of text with a screenshot in it gives its text and
-leaves the screenshot's words out (extract_text on a region reads those). Importing this module loads no PDF library.
+leaves the screenshot's words out. Importing this module loads no PDF library.
 """
 
 from __future__ import annotations

@@ -36,12 +36,11 @@ class Output:
 
 @dataclass(frozen=True)
 class Input:
-    """What a job works on: its parameters, an open file, raw bytes, and how to say how far it is."""
+    """What a job works on: its parameters, an open file, raw bytes."""
 
     params: Any
     file: BinaryIO | None
     blob: bytearray
-    progress: Callable[[float, float | None, str], None]
 
 
 Handler = Callable[[Input], Iterator[Output]]
@@ -57,15 +56,15 @@ def main(argv: list[str]) -> int:
         sock = socket.socket(fileno=socket_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     sandbox.limit_resources(address_space)
-    # Before any import that may start threads: Landlock binds the calling thread and those it starts later.
-    sandbox.restrict_files_and_network()
+    sandbox.lock_away()
     module = importlib.import_module(_HANDLERS[role])  # type: ignore[index]
     handlers: dict[str, Handler] = module.handlers(threads)
-    while True:
-        try:
+    try:
+        send_frame(sock, Header(kind="ready"))
+        while True:
             _serve_one(sock, handlers)
-        except WireBroken:
-            return 0
+    except (WireBroken, BrokenPipeError, ConnectionResetError):
+        return 0  # the server is gone, or has no more use for this process
 
 
 def _end_with_the_parent(lifeline_fd: int) -> None:
@@ -90,18 +89,13 @@ def _end_with_the_parent(lifeline_fd: int) -> None:
 
 def _serve_one(sock: socket.socket, handlers: dict[str, Handler]) -> None:
     header, blob, fd = receive_frame(sock)
-
-    def progress(done: float, total: float | None, message: str) -> None:
-        value = {"done": done, "total": total, "message": message}
-        send_frame(sock, Header(kind="progress", value=value))
-
     file = _open_input(header, fd)
     try:
         params = JOBS[header.job].params.model_validate(header.value)
-        for output in handlers[header.job](Input(params, file, blob, progress)):
+        for output in handlers[header.job](Input(params, file, blob)):
             send_frame(sock, Header(kind="item", value=output.value.model_dump(mode="json")), output.blob)
         send_frame(sock, Header(kind="done"))
-    except WireBroken:
+    except (WireBroken, BrokenPipeError, ConnectionResetError):
         raise
     except MemoryError as e:
         _send_error(sock, memory_exceeded(), e)

@@ -67,7 +67,6 @@ class DocumentParams(Frozen):
     output: Literal["markdown", "text"]
     max_pages: int
     max_pixels: int
-    dpi: float
 
 
 class DocumentItem(Frozen):
@@ -124,5 +123,5 @@ JOBS: dict[str, Job[Any, Any]] = {job.name: job for job in (PICTURE, DOCUMENT, V
 def memory_exceeded() -> LimitExceeded:
     return LimitExceeded(
         "the file needs more memory to decode than a decoder may have",
-        "Use a smaller version or a region of it, or raise decoder_memory_mb.",
+        "Use a smaller version or a region of it; for decoding, decoder_memory_mb may be raised.",
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from vision.errors import DamagedMedia, LimitExceeded, SourceNotFound
+from vision.media.document_pages import DocumentPage
 from vision.media.sniff import MediaKind
 from vision.workers import jobs
 from vision.workers.child import Handler, Input, Output
@@ -55,23 +57,33 @@ def _measured(loaded: LoadedImage) -> PictureFacts:
 
 
 def document(work: Input) -> Iterator[Output]:
-    from vision.media.document_pages import parse_pages
-    from vision.media.documents import open_document
+    from vision.media.documents import OCR_DPI, open_document, parse_pages
 
     params: jobs.DocumentParams = work.params
     with open_document(_file(work).read(), password=params.password, max_pages=params.max_pages) as opened:
         numbers = parse_pages(params.pages or "", opened.page_count)
+        read, failed = 0, None
         for place, number in list(enumerate(numbers))[params.after :]:
-            page = opened.read_page(number, format=params.output)
+            try:
+                page = opened.read_page(number, format=params.output)
+            except (DamagedMedia, LimitExceeded, SourceNotFound) as e:
+                failed = failed or e
+                page = DocumentPage(
+                    number=number, width=0, height=0, ocr_reason=f"this page cannot be read: {e.message}"
+                )
+            else:
+                read += 1
             item = jobs.DocumentItem(
                 place=place, total=len(numbers), page_count=opened.page_count, title=opened.info.title, page=page
             )
             if not page.needs_ocr:
                 yield Output(item)
                 continue
-            rendered = opened.render(number, dpi=params.dpi, max_pixels=params.max_pixels)
+            rendered = opened.render(number, dpi=OCR_DPI, max_pixels=params.max_pixels)
             raster = {"raster": _raster(rendered.pixels), "scale": rendered.scale}
             yield Output(item.model_copy(update=raster), _bytes(rendered.pixels))
+        if failed is not None and not read:
+            raise failed  # with nothing to show for it, one damaged page is the answer
 
 
 def video(work: Input) -> Iterator[Output]:

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vision.errors import BY_CODE, LimitExceeded, VisionError, WorkerFailed
+from vision.errors import BY_CODE, EngineUnavailable, LimitExceeded, VisionError, WorkerFailed
 from vision.types import Frozen
 from vision.workers.jobs import Job, Role, memory_exceeded
 from vision.workers.wire import Header, WireBroken, can_pass_files, receive_frame, send_frame
 
 _WATCH_EVERY_S = 0.05
-# A fresh process reads nothing until its libraries are loaded; on a busy machine that takes seconds.
+# Loading a process's libraries takes seconds on a busy machine.
 _START_S = 60.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 # Room for mapped libraries and reserved stacks above what may be resident; the watch on resident memory is the limit.
@@ -42,13 +42,6 @@ class WorkerSpec:
 
 
 @dataclass(frozen=True)
-class Progress:
-    done: float
-    total: float | None
-    message: str
-
-
-@dataclass(frozen=True)
 class Item:
     """One validated result, with the raw bytes that came beside it."""
 
@@ -63,6 +56,7 @@ class WorkerProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._sock, child_sock = socket.socketpair()
         self._exchange = threading.Lock()  # held while a thread uses the socket, so that close() cannot pull it away
+        self._ready = False
         lifeline_read, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -74,6 +68,13 @@ class WorkerProcess:
                 cwd=tempfile.gettempdir(),
                 **_inherit(child_sock.fileno(), lifeline_read),
             )
+        except OSError as e:
+            self._sock.close()
+            os.close(self._lifeline)
+            self._log.close()
+            raise EngineUnavailable(
+                f"a decoder process could not be started ({e.strerror})", "Free memory or processes, then try again."
+            ) from e
         finally:
             child_sock.close()
             os.close(lifeline_read)
@@ -104,13 +105,22 @@ class WorkerProcess:
                 header = header.model_copy(update={"file_path": str(Path(file.name).resolve())})
         with self._exchange:
             try:
-                self._sock.settimeout(_START_S)
+                self._await_ready()
+                self._sock.settimeout(self.spec.timeout_s)
                 send_frame(self._sock, header, memoryview(blob), fd)
-            except OSError as e:
+            except (WireBroken, OSError, ValueError) as e:
                 raise self._failure() from e
 
-    def next(self, job: Job, timeout_s: float) -> Item | Progress | None:
-        """The next frame of the job: a result, progress, or None at its end. Errors of the job are raised.
+    def _await_ready(self) -> None:
+        """A fresh process says so when its libraries are loaded: starting does not count as decoding time."""
+        if not self._ready:
+            self._await_frame(time.monotonic() + _START_S, _START_S)
+            self._sock.settimeout(_START_S)
+            receive_frame(self._sock)
+            self._ready = True
+
+    def next(self, job: Job, timeout_s: float) -> Item | None:
+        """The next frame of the job: a result, or None at its end. Errors of the job are raised.
 
         Raises LimitExceeded when it takes longer than timeout_s or grows over its memory, WorkerFailed when the
         process ends; both leave the process dead.
@@ -181,12 +191,10 @@ class WorkerProcess:
             self._log.close()
 
 
-def _frame_value(job: Job, header: Header, blob: bytearray) -> Item | Progress | None:
+def _frame_value(job: Job, header: Header, blob: bytearray) -> Item | None:
     value = header.value
     if header.kind == "item":
         return Item(job.item.model_validate(value), blob)
-    if header.kind == "progress":
-        return Progress(value["done"], value["total"], value["message"])
     if header.kind == "done":
         return None
     raise _error_from(value)

@@ -25,7 +25,7 @@ _LENGTH = struct.Struct("!I")
 class Header(Frozen):
     """What a frame is about; which fields count depends on `kind`."""
 
-    kind: Literal["job", "item", "progress", "done", "error"]
+    kind: Literal["ready", "job", "item", "done", "error"]
     job: str = ""
     value: dict[str, Any] = Field(default={})
     blob: int = 0

@@ -22,7 +22,7 @@ from vision.workers.process import WorkerSpec
 
 pytestmark = pytest.mark.anyio
 
-LIMITS = {"max_pages": 5000, "max_pixels": 80_000_000, "dpi": 150.0}
+LIMITS = {"max_pages": 5000, "max_pixels": 80_000_000}
 SPEC = WorkerSpec("media", memory_mb=600, timeout_s=30.0)
 
 
