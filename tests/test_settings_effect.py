@@ -161,6 +161,13 @@ async def _read_page(service: VisionService, page: str) -> None:
     await call(service, "read_document", source="report.pdf", pages=page, format="text")
 
 
+async def test_readers_bounds_how_many_pages_of_a_scan_are_read_at_once(serving: Serving) -> None:
+    for most in (1, 2):
+        service = serving(readers=most)
+        await call(service, "read_document", source="report-scan.pdf")
+        assert service.workers()["ocr"] == most
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads through /proc")
 async def test_ocr_threads_sets_the_recognisers_threads(serving: Serving) -> None:
     counts = []

@@ -46,6 +46,9 @@ class Settings(Frozen):
         default=600, ge=300, description="Resident memory (MiB) at which a decoder process is ended."
     )
     decoders: int = Field(default=2, ge=1, le=16, description="Decoder processes that may run side by side.")
+    readers: int = Field(
+        default=2, ge=1, le=16, description="Text recognisers that may run side by side, on pages of one scan too."
+    )
     ocr_threads: int = Field(default=0, ge=0, description="Threads of the text recogniser; 0 takes every core.")
     reply_within_s: float = Field(
         default=45.0, gt=0, description="A call replies within this time, with what it has and a cursor for the rest."

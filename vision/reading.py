@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,9 +52,9 @@ async def read_pages(
         if region is not None:
             raise InvalidArgument("region works on pictures, not on documents", "Leave region out, or choose pages.")
         async with service.document(media, call, output=output, pages=pages, after=after, password=password) as items:
-            async for item, pixels in items:
-                page = await _read_if_needed(service, media, item, pixels)
-                yield ReadPage(item.place, item.total, item.page_count, item.title or None, page)
+            async with aclosing(_side_by_side(service, media, items)) as reading:
+                async for read in reading:
+                    yield read
         return
     # The number of pages comes with the first one decoded: best one that is asked for.
     wanted = re.match(r"\s*(\d{1,6})", pages or "")
@@ -65,11 +68,32 @@ async def read_pages(
         yield ReadPage(place, len(numbers), picture.info.pages, None, page, picture.info.scale)
 
 
-async def _read_if_needed(service: VisionService, media: Media, item: DocumentItem, pixels: bytearray) -> DocumentPage:
-    if item.raster is None:
-        return item.page
-    found = await service.read_page_raster(media, item, pixels)
-    return page_from_ocr(item.page, found, item.scale)
+async def _side_by_side(
+    service: VisionService, media: Media, items: AsyncIterator[tuple[DocumentItem, bytearray]]
+) -> AsyncGenerator[ReadPage]:
+    """The pages in order, as many read at a time as there are recognisers; those not asked for are given up.
+
+    Plain asyncio tasks, not a task group: a generator may not hold one across a yield.
+    """
+    reading: deque[asyncio.Task[ReadPage]] = deque()
+    try:
+        async for item, pixels in items:
+            reading.append(asyncio.create_task(_read_if_needed(service, media, item, pixels)))
+            if len(reading) >= service.settings.readers:
+                yield await reading.popleft()
+        while reading:
+            yield await reading.popleft()
+    finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+
+async def _read_if_needed(service: VisionService, media: Media, item: DocumentItem, pixels: bytearray) -> ReadPage:
+    page = item.page
+    if item.raster is not None:
+        page = page_from_ocr(page, await service.read_page_raster(media, item, pixels), item.scale)
+    return ReadPage(item.place, item.total, item.page_count, item.title or None, page)
 
 
 async def _picture_page(service: VisionService, picture: Picture, number: int) -> DocumentPage:

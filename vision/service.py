@@ -83,7 +83,7 @@ class VisionService:
         decoder = WorkerSpec("media", settings.decoder_memory_mb, settings.decode_timeout_s)
         reader = WorkerSpec("ocr", _OCR_MEMORY_MB, settings.decode_timeout_s, settings.ocr_threads)
         self._decoders = WorkerPool(decoder, settings.decoders)
-        self._readers = WorkerPool(reader, 1)
+        self._readers = WorkerPool(reader, settings.readers)
         # Decoded pixels wait in this process for the recogniser: bounding the sources in work bounds them.
         self._open_sources = anyio.Semaphore(settings.decoders + 1)
         self._texts: ByteBoundedCache[PageText] = ByteBoundedCache(_CACHED_TEXT_BYTES)

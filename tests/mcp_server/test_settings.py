@@ -46,7 +46,7 @@ def test_every_setting_has_a_flag_and_a_variable_that_set_it(tmp_path: Path) -> 
     for name, field in Settings.model_fields.items():
         kinds = [kind for kind in written if kind.__name__ in str(field.annotation)]
         text = "no" if field.default is True else written[kinds[0]]
-        if name in ("decoders", "max_frames"):
+        if name in ("decoders", "readers", "max_frames"):
             text = "3"
         flagged = getattr(load([settings.flag_of(name, field), text], {"XDG_CONFIG_HOME": str(tmp_path)}), name)
         variable = f"INTERNVL_MCP_{name.upper()}"
