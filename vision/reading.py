@@ -51,10 +51,10 @@ async def read_pages(
     if media.kind.kind == "document":
         if region is not None:
             raise InvalidArgument("region works on pictures, not on documents", "Leave region out, or choose pages.")
-        async with service.document(media, call, output=output, pages=pages, after=after, password=password) as items:
-            async with aclosing(_side_by_side(service, media, items)) as reading:
-                async for read in reading:
-                    yield read
+        document = service.document(media, call, output=output, pages=pages, after=after, password=password)
+        async with document as items, aclosing(_side_by_side(service, media, items)) as reading:
+            async for read in reading:
+                yield read
         return
     # The number of pages comes with the first one decoded: best one that is asked for.
     wanted = re.match(r"\s*(\d{1,6})", pages or "")
