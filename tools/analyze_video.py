@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import aclosing
+from dataclasses import astuple, dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tools.common import NEEDS_MODEL, OCR_ENGINE, CursorText, Source, source_facts
-from tools.paging import Budget, Cursor, start_of
+from tools.cursor import Cursors
+from tools.paging import At, Budget, fill, tokens_of
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
+from vision.config import Settings
+from vision.errors import UnsupportedMedia
 from vision.media.video_text import merge_text
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
-from vision.service import FrameText, VisionService
+from vision.service import ANIMATED, FrameText, Media, VisionService
 from vision.types import Box, Frozen, TextLine
 
 _OVERHEAD_TOKENS = 900
 # Reading one frame may take this long; none is begun when less is left for the reply.
 _FRAME_READ_S = 4.0
+# Two looks at the same video may differ so much about when a stretch ends.
+_SAME_TIME_S = 0.02
+_CURSORS = Cursors("analyze_video", 5, ("start", "end", "max_frames"))
 
 
 class AnalyzeVideoParameters(Parameters):
@@ -29,7 +37,10 @@ class AnalyzeVideoParameters(Parameters):
     ] = None
     start: Annotated[float | None, Field(ge=0, description="Look from this second on")] = None
     end: Annotated[float | None, Field(gt=0, description="Look up to this second")] = None
-    max_frames: Annotated[int, Field(ge=1, le=512, description="Most frames whose text is read")] = 24
+    max_frames: Annotated[
+        int,
+        Field(ge=1, le=512, description="Most frames whose text is read in one reply; the server has its own bound"),
+    ] = 24
     cursor: CursorText = None
 
 
@@ -80,10 +91,27 @@ class AnalyzeVideoResult(ToolResult):
     looked_at: Look | None
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a reply begins, in milliseconds and counts, as its cursor says.
+
+    The segment from `start` on is looked at as for the reply before, and `given` entries (and `characters` of the next)
+    are left out. `known`: up to here another reply gave what was measured (only texts are new before it); 0: none did.
+    `horizon`: texts from here on belong to a later reply; 0: as far as frames can be read.
+    """
+
+    start: int
+    given: int
+    characters: int
+    known: int
+    horizon: int
+
+
 class _Seen:
     """Collects what comes from the pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: _Place) -> None:
+        self.place = place
         self.facts: VideoFacts | None = None
         self.watched: Watched | None = None
         self.entries: list[TimelineEntry] = []
@@ -95,34 +123,71 @@ class _Seen:
     def add(self, item: VideoFacts | Shot | Stretch | Subtitle | Watched | FrameText) -> None:
         if isinstance(item, VideoFacts):
             self.facts = item
-            self.entries += [_entry(c.start_s, c.end_s, "chapter", c.title) for c in item.chapters]
+            if not self.place.known:  # they come from the header, all at once
+                self.entries += [_entry(c.start_s, c.end_s, "chapter", c.title) for c in item.chapters]
         elif isinstance(item, Shot):
             self.cuts.append(item.start_s)
             self.shots += 1
-            self.entries.append(_entry(item.start_s, item.end_s, "shot", f"shot {self.shots}"))
+            # A look that goes on cannot count on from the shots of the one before.
+            self._measured(item.start_s, item.end_s, "shot", "shot" if self.place.known else f"shot {self.shots}")
         elif isinstance(item, Stretch):
             says = {"black": "nothing visible", "frozen": "nothing moves"}[item.kind]
-            self.entries.append(_entry(item.start_s, item.end_s, item.kind, says))
+            self._measured(item.start_s, item.end_s, item.kind, says)
             if item.kind == "black":  # no text outlasts the moment the picture goes black
                 self.cuts.append(item.start_s)
         elif isinstance(item, Subtitle):
-            self.entries.append(_entry(item.start_s, item.end_s, "subtitle", item.text))
+            if item.start_s * 1000 >= self.place.known:
+                self.entries.append(_entry(item.start_s, item.end_s, "subtitle", item.text))
         elif isinstance(item, Watched):
             self.watched = item
-        elif item.lines is None:
+        elif item.lines is None or 0 < self.place.horizon <= item.time_s * 1000:
             self.unread.append(item.time_s)
         else:
             self.frames.append((item.time_s, item.lines))
 
+    def _measured(self, start_s: float, end_s: float, kind: str, says: str) -> None:
+        """Adds what of a stretch the replies before have not given."""
+        known_s = self.place.known / 1000
+        if end_s > known_s + _SAME_TIME_S:
+            self.entries.append(_entry(max(start_s, known_s), end_s, kind, says))
+
     def timeline(self) -> list[TimelineEntry]:
-        end = self.watched.end_s if self.watched else None
+        ends = [self.watched.end_s] if self.watched else []
+        # From the first frame that was not read on, nothing is known of the texts.
+        end = min(ends + self.unread, default=None)
+        frames = [frame for frame in self.frames if not self.unread or frame[0] < min(self.unread)]
         texts = [
             _entry(t.start_s, t.end_s, "text", t.text).model_copy(
                 update={"box": tuple(float(round(v)) for v in t.box), "confidence": round(t.confidence, 2)}
             )
-            for t in merge_text(self.frames, cuts=sorted(self.cuts), end_s=end)
+            for t in merge_text(frames, cuts=sorted(self.cuts), end_s=end)
         ]
         return sorted(self.entries + texts, key=lambda e: (e.start_s, e.kind))
+
+    def stopped(self) -> bool:
+        """Whether the look ended before the segment did, for want of time."""
+        return self.watched is not None and self.watched.ended_by == "deadline"
+
+    def next_place(self, rest: At | None) -> _Place | None:
+        """Where the next reply begins, or None when all was given (or no later reply could see more).
+
+        `rest`: the place in the timeline from which on it did not fit into this reply.
+        """
+        if rest is not None:
+            # The same look again: texts must end where they ended now, for entries to keep their places.
+            horizon = _milliseconds(min(self.unread)) if self.unread else 0
+            return replace(self.place, given=rest.item, characters=rest.character, horizon=horizon)
+        assert self.watched is not None  # the last event of every look
+        goes_on = [*self.unread, *([self.watched.end_s] if self.stopped() else [])]
+        if not goes_on or _milliseconds(min(goes_on)) <= _milliseconds(self.watched.start_s):
+            return None
+        known = math.ceil(self.watched.end_s * 1000)
+        return _Place(_milliseconds(min(goes_on)), 0, 0, max(self.place.known, known), 0)
+
+
+def _milliseconds(time_s: float) -> int:
+    """Rounded down, so that what begins at `time_s` is not missed."""
+    return math.floor(time_s * 1000)
 
 
 def _entry(start_s: float, end_s: float, kind: str, text: str) -> TimelineEntry:
@@ -132,20 +197,29 @@ def _entry(start_s: float, end_s: float, kind: str, text: str) -> TimelineEntry:
 
 
 async def run(service: VisionService, parameters: AnalyzeVideoParameters, call: Call) -> AnalyzeVideoResult:
+    parameters, start = _CURSORS.resume(parameters, parameters.cursor)
     with await service.open(parameters.source, call) as media:
-        cursor = start_of(parameters.cursor, media.opened.sha256)
-        start_s = cursor.item / 1000 if parameters.cursor else parameters.start
-        seen = _Seen()
+        start.check(media.opened.sha256)
+        await _refuse_still(service, media, call)
+        seen = _Seen(_Place(*start.place))
         events = service.watch(
-            media, call, start_s=start_s, end_s=parameters.end, max_frames=parameters.max_frames,
-            keep_s=_FRAME_READ_S,
+            media, call, start_s=seen.place.start / 1000 if seen.place.start else parameters.start,
+            end_s=parameters.end, max_frames=parameters.max_frames,
+            keep_s=min(_FRAME_READ_S, call.reply_within_s / 4),
         )  # fmt: skip
         async with aclosing(events):
             async for item in events:
                 seen.add(item)
         assert seen.facts is not None  # the pass begins with them or raises
         facts = source_facts(media, width=seen.facts.width, height=seen.facts.height, duration_s=seen.facts.duration_s)
-    return _result(seen, seen.facts, facts, parameters, cursor, service.settings.max_reply_tokens, call)
+    return _result(seen, seen.facts, facts, parameters, service.settings, call)
+
+
+async def _refuse_still(service: VisionService, media: Media, call: Call) -> None:
+    if media.kind.kind == "image" and media.kind.format in ANIMATED:
+        picture = await service.picture(media, call)
+        if picture.info.pages == 1:
+            raise UnsupportedMedia(f"{media.opened.name} is a still picture", "Use describe_image or extract_text.")
 
 
 def _result(
@@ -153,46 +227,60 @@ def _result(
     facts: VideoFacts,
     source: SourceFacts,
     parameters: AnalyzeVideoParameters,
-    cursor: Cursor,
-    tokens: int,
+    settings: Settings,
     call: Call,
 ) -> AnalyzeVideoResult:
-    budget = Budget(tokens - _OVERHEAD_TOKENS)
-    timeline: list[TimelineEntry] = []
-    next_s: float | None = None
-    for entry in seen.timeline():
-        if not budget.take_all(entry):
-            next_s = entry.start_s
-            break
-        timeline.append(entry)
-    watched = seen.watched
-    if next_s is None and seen.unread:
-        next_s = seen.unread[0]
-    if next_s is None and watched is not None and watched.ended_by == "deadline":
-        next_s = watched.end_s
+    used = Used(frames_s=tuple(round(t, 2) for t, _ in seen.frames))
+    video = _technical(facts)
+    budget = Budget(settings.max_reply_tokens - _OVERHEAD_TOKENS - tokens_of(used) - tokens_of(video))
+    timeline, rest = _part(seen, budget)
+    place = seen.next_place(rest)
+    cursor = None
+    if place is not None:
+        cursor = _CURSORS.make(source.sha256, parameters, *astuple(place))
     return AnalyzeVideoResult(
         engine=OCR_ENGINE,
         sources=(source,),
-        used=Used(frames_s=tuple(round(t, 2) for t, _ in seen.frames)),
-        truncated=next_s is not None,
-        next_cursor=Cursor(cursor.sha256, round(next_s * 1000)).encode() if next_s is not None else None,
-        notices=_notices(seen, parameters, next_s),
+        used=used,
+        truncated=cursor is not None or bool(seen.unread) or seen.stopped(),
+        next_cursor=cursor,
+        notices=_notices(seen, parameters, settings, timeline, place),
         timings_ms={"total": round(call.elapsed_s * 1000)},
         timeline=tuple(timeline),
         duration_s=facts.duration_s,
-        video=_technical(facts),
-        looked_at=_look(watched) if watched else None,
+        video=video,
+        looked_at=_look(seen.watched) if seen.watched else None,
     )
 
 
-def _notices(seen: _Seen, parameters: AnalyzeVideoParameters, next_s: float | None) -> tuple[str, ...]:
+def _part(seen: _Seen, budget: Budget) -> tuple[list[TimelineEntry], At | None]:
+    """The entries of this reply, and the place of the next one that does not fit."""
+    timeline = seen.timeline()
+    if seen.place.given >= len(timeline) and (seen.unread or seen.stopped()):
+        return [], None  # the same look had less time than for the reply before, and came less far
+    return fill(timeline, At(seen.place.given, 0, seen.place.characters), budget)
+
+
+def _notices(
+    seen: _Seen,
+    parameters: AnalyzeVideoParameters,
+    settings: Settings,
+    timeline: list[TimelineEntry],
+    place: _Place | None,
+) -> tuple[str, ...]:
     notices = [NEEDS_MODEL] if parameters.question else []
+    if parameters.max_frames > settings.max_frames:
+        bound = f"This server reads at most {settings.max_frames} frames in a reply (its setting max_frames)"
+        notices.append(f"{bound}, not {parameters.max_frames}.")
     if seen.unread:
-        more = f"Text on {len(seen.unread)} more frames was not read"
+        more = f"Text on {len(seen.unread)} more frames, from {min(seen.unread):.1f} s on, was not read"
         notices.append(f"{more}: max_frames or the time for a reply ended.")
-    if next_s is not None:
-        notices.append(f"There is more from {next_s:.1f} s on: pass next_cursor as cursor, or start and end.")
     watched = seen.watched
+    if place is not None:
+        from_s = timeline[-1].start_s if place.given and timeline else place.start / 1000
+        notices.append(f"There is more from {from_s:.1f} s on: pass next_cursor as cursor, or start and end.")
+    elif seen.unread or seen.stopped():
+        notices.append("The time for a reply does not suffice to see more: raise reply_within_s on the server.")
     if watched is not None and watched.corrupt:
         notices.append(f"{watched.corrupt} pictures of the video are damaged.")
     if watched is not None and watched.ended_by == "damage":

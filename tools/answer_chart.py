@@ -16,12 +16,15 @@ from vision.service import VisionService
 from vision.types import Box, Frozen, TextLine
 
 _OVERHEAD_TOKENS = 700
+# Groups of three digits stand apart by commas or by one of the spaces used in print.
 _NUMBER = re.compile(
-    r"(?P<sign>[-+−–]?)\s*(?P<money>[$€£¥]?)\s*(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-    r"\s*(?P<unit>%|[KkMBbT]\b|[万亿]|\w{0,12})"
+    r"(?P<sign>[-+−–]?)\s*(?P<money>[$€£¥]?)\s*"
+    r"(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"\s*(?P<unit>%|[KkMBbT]\b|[万亿]|(?:[^\W\d]\w{0,11})?)"
 )
-_FACTORS = {"K": 1e3, "k": 1e3, "M": 1e6, "B": 1e9, "b": 1e9, "T": 1e12, "万": 1e4, "亿": 1e8}
-_FACTORS |= {"thousand": 1e3, "million": 1e6, "mn": 1e6, "billion": 1e9, "bn": 1e9, "trillion": 1e12}
+_GROUPING = str.maketrans("", "", ", \u00a0\u2009\u202f")
+_LETTERS = {"K": 1e3, "k": 1e3, "M": 1e6, "B": 1e9, "b": 1e9, "T": 1e12, "万": 1e4, "亿": 1e8}
+_WORDS = {"thousand": 1e3, "million": 1e6, "mn": 1e6, "billion": 1e9, "bn": 1e9, "trillion": 1e12}
 
 
 class AnswerChartParameters(Parameters):
@@ -37,7 +40,9 @@ class AnswerChartParameters(Parameters):
 
 
 class ChartReading(Frozen):
-    """A text on the chart. `value` is the number it states, if it states one; `unit` what stands behind it."""
+    """A text on the chart. `value` is the number it states, if it states one, scale (K, million, 万) multiplied in;
+    `unit` is its currency or what stands behind it.
+    """
 
     text: str
     value: float | None = None
@@ -78,6 +83,8 @@ async def run(service: VisionService, parameters: AnswerChartParameters, call: C
     notices = ["Only text was read: values that are drawn but not printed are not in it."]
     if parameters.question:
         notices.insert(0, NEEDS_MODEL)
+    if budget.full:
+        notices.append("Not all of the text fits in a reply: give region to read a part of the chart.")
     return AnswerChartResult(
         engine=OCR_ENGINE,
         sources=(facts,),
@@ -96,9 +103,11 @@ def reading(line: TextLine) -> ChartReading:
     match = _NUMBER.fullmatch(line.text.strip())
     if match is None:
         return ChartReading(text=line.text, box=line.box, confidence=line.confidence)
-    value = float(match["digits"].replace(",", ""))
+    value = float(match["digits"].translate(_GROUPING))
     unit = match["unit"]
-    value *= _FACTORS.get(unit, 1.0)
+    factor = _LETTERS.get(unit) or _WORDS.get(unit.lower())
+    if factor is not None:
+        value, unit = value * factor, ""
     if match["sign"] in ("-", "−", "–"):
         value = -value
     return ChartReading(

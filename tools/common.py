@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tools.result import EngineUsed, SourceFacts
+from vision.reading import ReadPage
 from vision.service import Media
 from vision.types import Box, TextLine
 
@@ -19,9 +20,12 @@ Source = Annotated[
     ),
 ]
 Region = Annotated[Box | None, Field(description="[x1, y1, x2, y2] in pixels of the original; read at full resolution")]
-Pages = Annotated[str | None, Field(description='Pages such as "1-5,9"; all when left out.')]
+Pages = Annotated[str | None, Field(max_length=500, description='Pages such as "1-5,9"; all when left out.')]
 Password = Annotated[str | None, Field(description="Password of an encrypted PDF.")]
-CursorText = Annotated[str | None, Field(description="next_cursor of the last result, for the rest")]
+CursorText = Annotated[
+    str | None,
+    Field(description="next_cursor of the last result, for the rest: pages and the like need not come again"),
+]
 
 OCR_ENGINE = EngineUsed(
     name="ocr",
@@ -31,6 +35,8 @@ NEEDS_MODEL = (
     "The embedded engine reads text and measures pixels; it does not understand pictures, so it gives no answer of "
     "its own. What it read and measured is below, to reason from."
 )
+
+MORE = "There is more: pass next_cursor as cursor, or choose pages."
 
 
 def source_facts(media: Media, **known: float | int | None) -> SourceFacts:
@@ -45,6 +51,11 @@ def source_facts(media: Media, **known: float | int | None) -> SourceFacts:
     )
 
 
+def page_facts(media: Media, read: ReadPage) -> SourceFacts:
+    """The source as its first page read shows it."""
+    return source_facts(media, width=read.page.width, height=read.page.height, pages=read.page_count)
+
+
 def whole_pixels(line: TextLine) -> TextLine:
     """The line with its box and confidence rounded: shorter to send, and as exact as anyone can use."""
     x1, y1, x2, y2 = (float(round(v)) for v in line.box)
@@ -54,3 +65,12 @@ def whole_pixels(line: TextLine) -> TextLine:
 def used_scale(scale: float) -> float | None:
     """What `Used.downscaled` says: nothing where the picture was read as it is."""
     return round(scale, 3) if scale < 1 else None
+
+
+def clipped(text: str, most: int, at: int = 0, length: int = 0) -> str:
+    """At most about `most` characters of `text` around its part at `at`, marked where something was left out."""
+    if len(text) <= most:
+        return text
+    first = max(0, min(at - (most - length) // 2, len(text) - most))
+    last = first + most
+    return ("…" if first else "") + text[first:last] + ("…" if last < len(text) else "")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tools.common import OCR_ENGINE, Region, Source, source_facts, used_scale, whole_pixels
-from tools.paging import Budget
+from tools.common import OCR_ENGINE, Region, Source, clipped, source_facts, used_scale, whole_pixels
+from tools.paging import Budget, split_text, tokens_of
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
+from vision.errors import VisionError
 from vision.media.picture_facts import PictureFacts
 from vision.service import VisionService
 from vision.types import Frozen, PageText, TextLine, TextTable
+from vision.workers.jobs import PictureItem
 
 _OVERHEAD_TOKENS = 900
 _NO_DESCRIPTION = (
@@ -21,6 +23,8 @@ _NO_DESCRIPTION = (
     "stands in it."
 )
 _BRIEF_CHARACTERS = 500
+_SOURCE_CHARACTERS = 100
+_MOST_NOTICES = 4
 
 
 class DescribeImageParameters(Parameters):
@@ -36,7 +40,7 @@ class DescribeImageParameters(Parameters):
 
 
 class PictureMeasured(Frozen):
-    """What was measured and read in one picture, in the order of `sources`."""
+    """What was measured and read in one picture. `measured.cells` comes with detail full."""
 
     width: int
     height: int
@@ -48,76 +52,127 @@ class PictureMeasured(Frozen):
     turned: int = Field(default=0, description="degrees clockwise by which it was turned to be read")
 
 
+class PictureFailed(Frozen):
+    """Why one of several pictures could not be looked at."""
+
+    source: str
+    code: str
+    message: str
+    hint: str
+
+
 class DescribeImageResult(ToolResult):
-    pictures: tuple[PictureMeasured, ...]
+    """`pictures` in the order of the sources asked for; `sources` holds those that could be looked at."""
+
+    pictures: tuple[PictureMeasured | PictureFailed, ...]
+
+
+class _Reply:
+    """Collects pictures; each may take its share of what is left of the reply."""
+
+    def __init__(self, parameters: DescribeImageParameters, tokens: int) -> None:
+        self.parameters = parameters
+        self.budget = Budget(tokens - _OVERHEAD_TOKENS)
+        self.sources: list[SourceFacts] = []
+        self.pictures: list[PictureMeasured | PictureFailed] = []
+        self.first_error: VisionError | None = None
+        self.notices = [_NO_DESCRIPTION]
+        self.cut = False
+        self.scale = 1.0
+
+    def add(self, facts: SourceFacts, info: PictureItem, text: PageText) -> None:
+        assert info.facts is not None  # asked for below
+        detail = self.parameters.detail
+        self.scale = min(self.scale, info.scale)
+        self.sources.append(facts)
+        if info.pages > 1 and len(self.notices) < _MOST_NOTICES:
+            self.notices.append(_only_first(facts, info.pages))
+        picture = PictureMeasured(
+            width=info.width,
+            height=info.height,
+            pages=info.pages,
+            measured=info.facts if detail == "full" else info.facts.model_copy(update={"cells": ()}),
+            text="",
+            turned=text.rotation,
+        )
+        share = Budget(self.budget.left // (len(self.parameters.sources) - len(self.pictures)))
+        share.spend(tokens_of(picture) + tokens_of(facts))
+        within, whole = _text_within(text, detail, share)
+        self.cut = self.cut or not whole
+        self.budget.spend(share.spent)
+        self.pictures.append(picture.model_copy(update=within))
+
+    def fail(self, source: str, error: VisionError) -> None:
+        self.first_error = self.first_error or error
+        failed = PictureFailed(
+            source=clipped(source, _SOURCE_CHARACTERS), code=error.code, message=error.message, hint=error.hint
+        )
+        self.budget.spend(tokens_of(failed))
+        self.pictures.append(failed)
 
 
 async def run(service: VisionService, parameters: DescribeImageParameters, call: Call) -> DescribeImageResult:
-    budget = Budget(service.settings.max_reply_tokens - _OVERHEAD_TOKENS)
-    sources: list[SourceFacts] = []
-    pictures: list[PictureMeasured] = []
-    cut = False
-    scale = 1.0
+    reply = _Reply(parameters, service.settings.max_reply_tokens)
+    total = len(parameters.sources)
     for place, source in enumerate(parameters.sources):
-        with await service.open(source, call) as media:
-            picture = await service.picture(media, call, region=parameters.region, measure=True)
-            info = picture.info
-            scale = min(scale, info.scale)
-            sources.append(source_facts(media, width=info.width, height=info.height, pages=info.pages))
-        text = await service.read_text(picture, tables=parameters.detail == "full")
-        assert info.facts is not None  # asked for above
-        share = Budget(budget.left // (len(parameters.sources) - place))
-        lines, tables, whole = _text_within(text, parameters.detail, share)
-        budget.left -= share.spent
-        cut = cut or not whole
-        pictures.append(
-            PictureMeasured(
-                width=info.width,
-                height=info.height,
-                pages=info.pages,
-                measured=info.facts,
-                text=_joined(text, parameters.detail, lines),
-                lines=lines,
-                tables=tables,
-                turned=text.rotation,
-            )
-        )
-        await call.progress(place + 1, len(parameters.sources), f"{media.opened.name} read")
-    notices = [_NO_DESCRIPTION]
-    if cut:
-        notices.append("Not all of the text fits in a reply: use extract_text, which gives it in parts.")
+        if reply.sources and call.left_s <= 0:
+            break
+        try:
+            await _look(service, source, reply, call)
+        except VisionError as error:
+            reply.fail(source, error)
+        await call.progress(place + 1, total, f"picture {place + 1} of {total}")
+    if reply.first_error is not None and not reply.sources:
+        raise reply.first_error
+    if reply.cut:
+        reply.notices.append("Not all of the text fits in a reply: use extract_text, which gives it in parts.")
+    unseen = [clipped(source, _SOURCE_CHARACTERS) for source in parameters.sources[len(reply.pictures) :]]
+    if unseen:
+        reply.notices.append(f"The time for a reply ended; not looked at: {', '.join(unseen)}. Ask for them again.")
     return DescribeImageResult(
         engine=OCR_ENGINE,
-        sources=tuple(sources),
-        used=Used(region=parameters.region, downscaled=used_scale(scale)),
-        truncated=cut,
-        notices=tuple(notices),
+        sources=tuple(reply.sources),
+        used=Used(region=parameters.region, downscaled=used_scale(reply.scale)),
+        truncated=reply.cut or bool(unseen),
+        notices=tuple(reply.notices),
         timings_ms={"total": round(call.elapsed_s * 1000)},
-        pictures=tuple(pictures),
+        pictures=tuple(reply.pictures),
     )
 
 
-def _text_within(
-    text: PageText, detail: str, budget: Budget
-) -> tuple[tuple[TextLine, ...], tuple[TextTable, ...], bool]:
-    """The lines and tables that fit, and whether that is all of them."""
-    if detail == "brief":
-        return (), (), True
-    lines: list[TextLine] = []
-    for line in text.lines:
-        short = whole_pixels(line)
-        if not budget.take_all(line.text, short):
-            return tuple(lines), (), False
-        lines.append(short)
-    tables = tuple(table for table in text.tables if budget.take_all(table)) if detail == "full" else ()
-    return tuple(lines), tables, detail != "full" or len(tables) == len(text.tables)
+async def _look(service: VisionService, source: str, reply: _Reply, call: Call) -> None:
+    with await service.open(source, call) as media:
+        picture = await service.picture(media, call, region=reply.parameters.region, measure=True)
+        info = picture.info
+        facts = source_facts(media, width=info.width, height=info.height, pages=info.pages)
+    reply.add(facts, info, await service.read_text(picture, tables=reply.parameters.detail == "full"))
 
 
-def _joined(text: PageText, detail: str, lines: tuple[TextLine, ...]) -> str:
+def _only_first(facts: SourceFacts, pages: int) -> str:
+    if facts.format == "tiff":
+        return f"{facts.name} has {pages} pages, and the first was looked at: extract_text reads the others."
+    return f"{facts.name} has {pages} frames, and the first was looked at: analyze_video sees the others."
+
+
+def _text_within(text: PageText, detail: str, budget: Budget) -> tuple[dict[str, Any], bool]:
+    """The text, lines and tables that fit, and whether that is all of them."""
     if detail == "brief":
         whole = "\n".join(line.text for line in text.lines)
-        return whole if len(whole) <= _BRIEF_CHARACTERS else whole[:_BRIEF_CHARACTERS] + " …"
-    return "\n".join(line.text for line in lines)
+        first, rest = split_text(whole[:_BRIEF_CHARACTERS], budget.left)
+        budget.spend(tokens_of(first))
+        cut = bool(rest) or len(whole) > _BRIEF_CHARACTERS
+        return {"text": f"{first} …" if cut else first}, not cut
+    lines: list[TextLine] = []
+    for line in map(whole_pixels, text.lines):
+        if not budget.take_all(line.text, line):  # it comes twice, in `text` and in `lines`
+            break
+        lines.append(line)
+    within = {"text": "\n".join(line.text for line in lines), "lines": tuple(lines)}
+    whole_text = len(lines) == len(text.lines)
+    if detail != "full" or not whole_text:
+        return within, whole_text
+    tables = tuple(table for table in text.tables if budget.take_all(table))
+    return {**within, "tables": tables}, len(tables) == len(text.tables)
 
 
 TOOL = Tool(

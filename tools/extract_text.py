@@ -6,8 +6,20 @@ from contextlib import aclosing
 
 from pydantic import Field
 
-from tools.common import OCR_ENGINE, CursorText, Pages, Password, Region, Source, source_facts, used_scale, whole_pixels
-from tools.paging import Budget, Cursor, start_of
+from tools.common import (
+    MORE,
+    OCR_ENGINE,
+    CursorText,
+    Pages,
+    Password,
+    Region,
+    Source,
+    page_facts,
+    used_scale,
+    whole_pixels,
+)
+from tools.cursor import Cursors, Start, past_the_end
+from tools.paging import At, Budget, fill
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
@@ -16,7 +28,11 @@ from vision.service import VisionService
 from vision.types import TextLine, TextTable
 
 # What a reply spends on its other parts: engine, source, notices.
-_OVERHEAD_TOKENS = 600
+_OVERHEAD_TOKENS = 700
+# What a page costs without its text: its number, and how far it was turned.
+_PAGE_COST = "12345,'12345':270,"
+# Pages done of those chosen, then the place in the next: lines and tables done, rows, characters.
+_CURSORS = Cursors("extract_text", 4, ("region", "pages"))
 
 
 class ExtractTextParameters(Parameters):
@@ -28,7 +44,11 @@ class ExtractTextParameters(Parameters):
 
 
 class ExtractTextResult(ToolResult):
-    """`text` holds the lines in reading order; boxes are in the source as it is, turned or not."""
+    """`text` holds the lines in reading order; boxes are in the source as it is, turned or not.
+
+    Where a reply ends within a page, what is left comes with `next_cursor`: lines first, then the page's tables, a long
+    table in parts of whole rows.
+    """
 
     text: str
     lines: tuple[TextLine, ...]
@@ -37,65 +57,82 @@ class ExtractTextResult(ToolResult):
 
 
 class _Reply:
-    """Collects lines until the reply is full."""
+    """Collects lines, and after them tables, of page after page until the reply is full."""
 
-    def __init__(self, start: Cursor, tokens: int) -> None:
-        self.start = start
+    def __init__(self, start: Start, tokens: int) -> None:
+        self.page, *begin = start.place
+        self.begin = At(*begin)
         self.budget = Budget(tokens - _OVERHEAD_TOKENS)
         self.lines: list[TextLine] = []
         self.tables: list[TextTable] = []
         self.rotations: dict[int, int] = {}
         self.pages: list[int] = []
-        self.next: Cursor | None = None
+        self.next: tuple[int, At] | None = None
         self.scale = 1.0
+        self.facts: SourceFacts | None = None
 
     def add(self, read: ReadPage) -> None:
         """Adds one page; sets `next` when the reply is full."""
-        skip = self.start.offset if read.place == self.start.item else 0
+        begin = self.begin if read.place == self.page else At()
+        if not self.budget.take_all(_PAGE_COST) and self.pages:
+            self.next = (read.place, begin)
+            return
+        content = read.page.text_content
+        items = [*map(whole_pixels, content.lines), *content.tables]
+        # A line's text comes twice, in `text` and in `lines`.
+        parts, rest = fill(items, begin, self.budget, copies=2, empty=not (self.lines or self.tables))
+        self.lines += [part for part in parts if isinstance(part, TextLine)]
+        self.tables += [part for part in parts if isinstance(part, TextTable)]
+        self.next = None if rest is None else (read.place, rest)
+        if rest is not None and not parts and self.pages:
+            return  # nothing of this page is in the reply
         self.pages.append(read.page.number)
         self.scale = min(self.scale, read.scale)
-        if read.page.text_content.rotation:
-            self.rotations[read.page.number] = read.page.text_content.rotation
-        for index, line in enumerate(read.page.text_content.lines[skip:], skip):
-            short = whole_pixels(line)
-            if not self.budget.take_all(line.text, short):  # it comes twice, in `text` and in `lines`
-                self.next = Cursor(self.start.sha256, read.place, index)
-                return
-            self.lines.append(short)
-        if not skip:
-            self.tables.extend(table for table in read.page.text_content.tables if self.budget.take_all(table))
+        if content.rotation:
+            self.rotations[read.page.number] = content.rotation
 
 
 async def run(service: VisionService, parameters: ExtractTextParameters, call: Call) -> ExtractTextResult:
+    parameters, start = _CURSORS.resume(parameters, parameters.cursor)
     with await service.open(parameters.source, call) as media:
-        facts = source_facts(media)
-        start = start_of(parameters.cursor, media.opened.sha256)
+        start.check(media.opened.sha256)
         reply = _Reply(start, service.settings.max_reply_tokens)
         pages = read_pages(
             service, media, call, output="markdown", pages=parameters.pages, region=parameters.region,
-            after=start.item, password=parameters.password,
+            after=reply.page, password=parameters.password,
         )  # fmt: skip
         async with aclosing(pages):
             async for read in pages:
-                facts = source_facts(media, width=read.page.width, height=read.page.height, pages=read.page_count)
+                reply.facts = reply.facts or page_facts(media, read)
                 reply.add(read)
                 await call.progress(read.place + 1, read.total, f"page {read.page.number} read")
                 if reply.next is None and read.place + 1 < read.total and call.left_s <= 0:
-                    reply.next = Cursor(start.sha256, read.place + 1)
+                    reply.next = (read.place + 1, At())
                 if reply.next is not None:
                     break
-    return _result(reply, facts, parameters, call)
+        if reply.facts is None:
+            raise past_the_end()
+    return _result(reply, reply.facts, parameters, call)
 
 
 def _result(reply: _Reply, facts: SourceFacts, parameters: ExtractTextParameters, call: Call) -> ExtractTextResult:
-    notices = () if reply.lines or reply.next else ("No text was found.",)
+    cursor = None
+    notices: list[str] = []
+    if reply.next is not None:
+        page, at = reply.next
+        cursor = _CURSORS.make(facts.sha256, parameters, page, at.item, at.row, at.character)
+        notices.append(MORE)
+        if at.character:
+            notices.append("The last line or row is longer than a reply: the next part goes on inside it.")
+    elif not reply.lines:
+        notices.append("No text was found.")
     return ExtractTextResult(
         engine=OCR_ENGINE,
         sources=(facts,),
         used=Used(pages=tuple(reply.pages), region=parameters.region, downscaled=used_scale(reply.scale)),
-        truncated=reply.next is not None,
-        next_cursor=reply.next.encode() if reply.next else None,
-        notices=notices,
+        truncated=cursor is not None,
+        next_cursor=cursor,
+        notices=tuple(notices),
         timings_ms={"total": round(call.elapsed_s * 1000)},
         text="\n".join(line.text for line in reply.lines),
         lines=tuple(reply.lines),

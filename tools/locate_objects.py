@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Annotated, Literal
 
+from anyio import to_thread
 from pydantic import Field
 
-from tools.common import OCR_ENGINE, Pages, Password, Region, Source, source_facts, used_scale
-from tools.result import Evidence, ToolResult, Used
+from tools.common import (
+    OCR_ENGINE,
+    Pages,
+    Password,
+    Region,
+    Source,
+    clipped,
+    page_facts,
+    source_facts,
+    used_scale,
+)
+from tools.paging import Budget
+from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
-from vision.reading import read_pages
+from vision.reading import ReadPage, read_pages
 from vision.service import VisionService
-from vision.types import Box, Frozen, TextLine
+from vision.types import Box, Frozen, PageText, TextLine
 
 # Alike enough to be the same words with a letter or two misread, found by trying pairs of UI labels.
 _ALIKE = 0.82
+# Shorter texts are alike too easily; longer ones are no labels, and comparing them takes long.
+_SHORTEST_NEAR, _LONGEST_NEAR = 4, 200
 _MOST_FOUND = 100
+_LINE_CHARACTERS = 200
+_OVERHEAD_TOKENS = 700
 
 
 class LocateObjectsParameters(Parameters):
@@ -33,7 +50,9 @@ class LocateObjectsParameters(Parameters):
 
 
 class LocatedObject(Frozen):
-    """`confidence`: the recogniser's, lowered when the text is only alike. `line`: the whole line it stands in."""
+    """`confidence`: the recogniser's, lowered when the text is only alike. `line`: the line it stands in, about 200
+    characters of it.
+    """
 
     label: str
     box: Box | None = None
@@ -47,71 +66,106 @@ class LocateObjectsResult(ToolResult):
     objects: tuple[LocatedObject, ...]
 
 
+@dataclass(frozen=True)
+class Match:
+    """A place where the target stands: its text, its box, and where in the line it begins (characters)."""
+
+    label: str
+    box: Box
+    confidence: float
+    line: TextLine
+    at: int = 0
+
+
+class _Reply:
+    """Collects matches while they fit."""
+
+    def __init__(self, kind: str, tokens: int) -> None:
+        self.kind = kind
+        self.budget = Budget(tokens - _OVERHEAD_TOKENS)
+        self.found: list[LocatedObject] = []
+        self.pages: list[int] = []
+        self.facts: SourceFacts | None = None
+        self.complete = True
+        self.full = False
+        self.scale = 1.0
+
+    def add(self, read: ReadPage, matches: list[Match]) -> None:
+        self.pages.append(read.page.number)
+        self.scale = min(self.scale, read.scale)
+        self.complete = read.place + 1 == read.total
+        self.budget.take_all(str(read.page.number))
+        for match in matches:
+            located = _located(match, self.kind)
+            self.full = len(self.found) >= _MOST_FOUND or not self.budget.take_all(located)
+            if self.full:
+                return
+            self.found.append(located)
+
+
 async def run(service: VisionService, parameters: LocateObjectsParameters, call: Call) -> LocateObjectsResult:
-    found: list[LocatedObject] = []
-    numbers: list[int] = []
-    complete = True
-    scale = 1.0
+    reply = _Reply(parameters.kind, service.settings.max_reply_tokens)
     with await service.open(parameters.source, call) as media:
-        facts = source_facts(media)
         pages = read_pages(
             service, media, call, output="text", pages=parameters.pages, region=parameters.region,
             password=parameters.password,
         )  # fmt: skip
         async with aclosing(pages):
             async for read in pages:
-                facts = source_facts(media, width=read.page.width, height=read.page.height, pages=read.page_count)
-                numbers.append(read.page.number)
-                scale = min(scale, read.scale)
-                found += [
-                    _located(*match, parameters.kind)
-                    for match in matches(parameters.target, read.page.text_content.lines)
-                ]
-                complete = read.place + 1 == read.total
-                if len(found) >= _MOST_FOUND or (not complete and call.left_s <= 0):
+                reply.facts = reply.facts or page_facts(media, read)
+                # In a thread: comparing a page of long lines takes a while, and other calls go on meanwhile.
+                found = await to_thread.run_sync(matches, parameters.target, read.page.text_content)
+                reply.add(read, found)
+                if reply.full or (not reply.complete and (call.left_s <= 0 or reply.budget.full)):
                     break
-    found.sort(key=lambda o: -o.confidence)
+        facts = reply.facts or source_facts(media)
+    return _result(reply, facts, parameters, call)
+
+
+def _result(reply: _Reply, facts: SourceFacts, parameters: LocateObjectsParameters, call: Call) -> LocateObjectsResult:
     notices = ["Found by reading text; finding things that are not text needs an InternVL model."]
-    if not complete:
-        notices.append(f"Pages up to {numbers[-1]} were searched; give pages for the others.")
+    if reply.full:
+        notices.append(
+            f"There are more than the {len(reply.found)} places given: use region, pages or a longer target."
+        )
+    if not reply.complete:
+        notices.append(f"Pages up to {reply.pages[-1]} were searched; give pages for the others.")
     return LocateObjectsResult(
         engine=OCR_ENGINE,
         sources=(facts,),
-        used=Used(pages=tuple(numbers), region=parameters.region, downscaled=used_scale(scale)),
-        evidence=tuple(Evidence(text=o.line, box=o.box, page=o.page) for o in found[:_MOST_FOUND]),
-        truncated=not complete,
+        used=Used(pages=tuple(reply.pages), region=parameters.region, downscaled=used_scale(reply.scale)),
+        truncated=reply.full or not reply.complete,
         notices=tuple(notices),
         timings_ms={"total": round(call.elapsed_s * 1000)},
-        objects=tuple(found[:_MOST_FOUND]),
+        objects=tuple(sorted(reply.found, key=lambda o: -o.confidence)),
     )
 
 
-def matches(target: str, lines: tuple[TextLine, ...]) -> list[tuple[str, Box, float, TextLine]]:
-    """(text found, its box, confidence, line) for each place where `target` stands, exactly or nearly.
-
-    A part of a line gets its share of the line's box by its place among the characters; letters differ in width, so
-    such a box is right to about a letter.
-    """
+def matches(target: str, text: PageText) -> list[Match]:
+    """Each place where `target` stands, exactly or, where it stands nowhere exactly, nearly."""
     wanted = _folded(target)
-    exact = [match for line in lines for match in _exact(wanted, line)]
-    if exact or len(wanted) < 4:  # short words are alike too easily
+    exact = [match for line in text.lines for match in _exact(wanted, line, text.rotation)]
+    if exact or not _SHORTEST_NEAR <= len(wanted) <= _LONGEST_NEAR:
         return exact
+    alike = SequenceMatcher(None, "", wanted, autojunk=False)
     near = []
-    for line in lines:
-        ratio = SequenceMatcher(None, wanted, _folded(line.text), autojunk=False).ratio()
-        if ratio >= _ALIKE:
-            near.append((line.text, line.box, round(line.confidence * ratio, 3), line))
+    for line in text.lines:
+        alike.set_seq1(_folded(line.text))
+        # The quick bounds first: they rule out nearly all lines, very long ones among them.
+        if all(ratio() >= _ALIKE for ratio in (alike.real_quick_ratio, alike.quick_ratio, alike.ratio)):
+            near.append(Match(line.text, line.box, round(line.confidence * alike.ratio(), 3), line))
     return near
 
 
-def _exact(wanted: str, line: TextLine) -> list[tuple[str, Box, float, TextLine]]:
+def _exact(wanted: str, line: TextLine, rotation: int) -> list[Match]:
     text = _folded(line.text)
     found = []
     at = text.find(wanted)
     while at >= 0 and wanted:
         end = at + len(wanted)
-        label = line.text[at:end] if len(text) == len(line.text) else line.text
-        found.append((label, _share(line.box, at / len(text), end / len(text)), round(line.confidence, 3), line))
+        label = line.text[at:end] if len(text) == len(line.text) else clipped(line.text, _LINE_CHARACTERS, at)
+        box = _share(line, at / len(text), end / len(text), rotation)
+        found.append(Match(label, box, round(line.confidence, 3), line, at))
         at = text.find(wanted, end)
     return found
 
@@ -120,19 +174,34 @@ def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _share(box: Box, start: float, end: float) -> Box:
-    """The part of a line's box between two shares of its length, along its longer side."""
-    x1, y1, x2, y2 = box
-    if (y2 - y1) > 1.5 * (x2 - x1):
-        return (x1, round(y1 + start * (y2 - y1)), x2, round(y1 + end * (y2 - y1)))
-    return (round(x1 + start * (x2 - x1)), y1, round(x1 + end * (x2 - x1)), y2)
+def _share(line: TextLine, start: float, end: float, rotation: int) -> Box:
+    """The part of a line's box between two shares of its length; letters differ in width, so it is right to about one.
+
+    `rotation`: degrees clockwise by which the page is turned to stand upright, which tells the way its lines run. A
+    line that runs another way than its page (upwards or downwards, nothing tells which) gives its whole box.
+    """
+    x1, y1, x2, y2 = line.box
+    across, along = (x2 - x1, y2 - y1) if rotation in (90, 270) else (y2 - y1, x2 - x1)
+    if across > 1.5 * along and len(line.text) > 1:
+        return line.box
+    if rotation in (90, 180):  # towards the top or the left of the page as it is
+        start, end = 1 - end, 1 - start
+    if rotation in (90, 270):
+        return (x1, round(y1 + start * along), x2, round(y1 + end * along))
+    return (round(x1 + start * along), y1, round(x1 + end * along), y2)
 
 
-def _located(label: str, box: Box, confidence: float, line: TextLine, kind: str) -> LocatedObject:
-    x1, y1, x2, y2 = (float(round(v)) for v in box)
+def _located(match: Match, kind: str) -> LocatedObject:
+    x1, y1, x2, y2 = (float(round(v)) for v in match.box)
     place = {"box": (x1, y1, x2, y2)} if kind == "box" else {"point": ((x1 + x2) / 2, (y1 + y2) / 2)}
     return LocatedObject.model_validate(
-        {"label": label, "confidence": confidence, "line": line.text, "page": line.page, **place}
+        {
+            "label": clipped(match.label, _LINE_CHARACTERS),
+            "confidence": match.confidence,
+            "line": clipped(match.line.text, _LINE_CHARACTERS, match.at, len(match.label)),
+            "page": match.line.page,
+            **place,
+        }
     )
 
 

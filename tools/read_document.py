@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.common import NEEDS_MODEL, OCR_ENGINE, CursorText, Pages, Password, Source, source_facts
-from tools.paging import Budget, Cursor, split_text, start_of
+from tools.common import MORE, NEEDS_MODEL, OCR_ENGINE, CursorText, Pages, Password, Source, page_facts
+from tools.cursor import Cursors, Start, past_the_end
+from tools.paging import LEAST_TOKENS, At, Budget, fill, split_text, tokens_of
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
@@ -16,8 +17,9 @@ from vision.reading import ReadPage, read_pages
 from vision.service import VisionService
 from vision.types import Frozen, TextTable
 
-_OVERHEAD_TOKENS = 700
-_PAGE_OVERHEAD = "{'number': 1234, 'source': 'text-layer', 'reason': null, 'markdown': ''}"
+_OVERHEAD_TOKENS = 800
+# Pages done of those chosen, then the place in the next: its text and so many tables done, rows, characters.
+_CURSORS = Cursors("read_document", 4, ("pages", "format"))
 
 
 class ReadDocumentParameters(Parameters):
@@ -38,7 +40,10 @@ class ReadDocumentParameters(Parameters):
 
 
 class PageRead(Frozen):
-    """One page, and why it was read that way. `markdown` and `tables` are filled in for format json."""
+    """One page, and why it was read that way. `markdown` and `tables` are filled in for format json.
+
+    What of it does not fit in a reply comes with `next_cursor`, under the same number.
+    """
 
     number: int
     source: Literal["text-layer", "ocr"]
@@ -57,85 +62,105 @@ class ReadDocumentResult(ToolResult):
 
 
 class _Reply:
-    """Collects pages until the reply is full; a page that does not fit is split."""
+    """Collects pages until the reply is full. A page is its text, then (for format json) its tables."""
 
-    def __init__(self, parameters: ReadDocumentParameters, start: Cursor, tokens: int) -> None:
+    def __init__(self, parameters: ReadDocumentParameters, start: Start, tokens: int) -> None:
         self.parameters = parameters
-        self.start = start
+        self.page, *begin = start.place
+        self.begin = At(*begin)
         self.budget = Budget(tokens - _OVERHEAD_TOKENS)
         self.pages: list[PageRead] = []
         self.parts: list[str] = []
-        self.page_count = 0
         self.title: str | None = None
-        self.next: Cursor | None = None
+        self.facts: SourceFacts | None = None
+        self.next: tuple[int, At] | None = None
         self.empty = True
 
     def add(self, read: ReadPage) -> None:
-        self.page_count, self.title = read.page_count, read.title
-        skip = self.start.offset if read.place == self.start.item else 0
-        whole = read.page.text if self.parameters.format == "text" else read.page.markdown
-        if not self.budget.take_all(_PAGE_OVERHEAD):
-            self.next = Cursor(self.start.sha256, read.place, skip)
+        """Adds one page; sets `next` when the reply is full."""
+        self.title = read.title
+        begin = self.begin if read.place == self.page else At()
+        shown = PageRead(number=read.page.number, source=read.page.source, reason=read.page.ocr_reason)
+        text, tables = self._contents(read)
+        if begin.item > len(tables) or (begin.item == 0 and (begin.row or 0 < len(text) <= begin.character)):
+            raise past_the_end()
+        if not self.budget.take_all(shown, f"<!-- page {shown.number} -->") and self.pages:
+            self.next = (read.place, begin)
             return
-        part, rest = split_text(whole[skip:], self.budget.left)
+        part, rest = split_text(text[begin.character :] if begin.item == 0 else "", self._room())
         if rest and self.pages and len(part) < len(rest):
             # A page that starts the next reply whole reads better than one cut near its top.
-            self.next = Cursor(self.start.sha256, read.place, skip)
+            self.next = (read.place, begin)
             return
-        self.budget.take_all(part)
+        self.budget.spend(tokens_of(part))
         self.empty = self.empty and not part.strip()
-        shown = PageRead(number=read.page.number, source=read.page.source, reason=read.page.ocr_reason)
+        given: list[TextTable] = []
+        if rest:
+            self.next = (read.place, At(0, 0, begin.character + len(part)))
+        else:
+            begin = At(begin.item - 1, begin.row, begin.character) if begin.item else At()
+            given, left = fill(tables, begin, self.budget, empty=not (self.pages or part))
+            if left is not None:
+                self.next = (read.place, At(left.item + 1, left.row, left.character))
         if self.parameters.format == "json":
-            tables = (
-                () if skip else tuple(table for table in read.page.text_content.tables if self.budget.take_all(table))
-            )
-            shown = shown.model_copy(update={"markdown": part, "tables": tables})
+            shown = shown.model_copy(update={"markdown": part, "tables": tuple(given)})
         else:
             self.parts.append(f"<!-- page {read.page.number} -->\n\n{part.strip()}\n")
         self.pages.append(shown)
-        if rest:
-            self.next = Cursor(self.start.sha256, read.place, skip + len(part))
+
+    def _contents(self, read: ReadPage) -> tuple[str, tuple[TextTable, ...]]:
+        text = read.page.text if self.parameters.format == "text" else read.page.markdown
+        return text, read.page.text_content.tables if self.parameters.format == "json" else ()
+
+    def _room(self) -> int:
+        """Tokens for a page's text: the first page of a reply gets some in any case, so that every reply gets on."""
+        return self.budget.left if self.pages else max(self.budget.left, LEAST_TOKENS)
 
 
 async def run(service: VisionService, parameters: ReadDocumentParameters, call: Call) -> ReadDocumentResult:
+    parameters, start = _CURSORS.resume(parameters, parameters.cursor)
     with await service.open(parameters.source, call) as media:
-        facts = source_facts(media)
-        start = start_of(parameters.cursor, media.opened.sha256)
+        start.check(media.opened.sha256)
         reply = _Reply(parameters, start, service.settings.max_reply_tokens)
         pages = read_pages(
             service, media, call, output="text" if parameters.format == "text" else "markdown",
-            pages=parameters.pages, after=start.item, password=parameters.password,
+            pages=parameters.pages, after=reply.page, password=parameters.password,
         )  # fmt: skip
         async with aclosing(pages):
             async for read in pages:
-                facts = source_facts(media, width=read.page.width, height=read.page.height, pages=read.page_count)
+                reply.facts = reply.facts or page_facts(media, read)
                 reply.add(read)
                 await call.progress(read.place + 1, read.total, f"page {read.page.number} of {read.page_count}")
                 if reply.next is None and read.place + 1 < read.total and call.left_s <= 0:
-                    reply.next = Cursor(start.sha256, read.place + 1)
+                    reply.next = (read.place + 1, At())
                 if reply.next is not None:
                     break
-    return _result(reply, facts, call)
+        if reply.facts is None:
+            raise past_the_end()
+    return _result(reply, reply.facts, call)
 
 
 def _result(reply: _Reply, facts: SourceFacts, call: Call) -> ReadDocumentResult:
     notices: list[str] = []
+    cursor = None
     if reply.parameters.question:
         notices.append(NEEDS_MODEL)
     if reply.next is not None:
-        notices.append("There is more: pass next_cursor as cursor, or choose pages.")
-    if reply.empty and reply.next is None:
+        page, at = reply.next
+        cursor = _CURSORS.make(facts.sha256, reply.parameters, page, at.item, at.row, at.character)
+        notices.append(MORE)
+    elif reply.empty and reply.begin == At():
         notices.append("No text was found on these pages.")
     return ReadDocumentResult(
         engine=OCR_ENGINE,
         sources=(facts,),
         used=Used(pages=tuple(page.number for page in reply.pages)),
-        truncated=reply.next is not None,
-        next_cursor=reply.next.encode() if reply.next else None,
+        truncated=cursor is not None,
+        next_cursor=cursor,
         notices=tuple(notices),
         timings_ms={"total": round(call.elapsed_s * 1000)},
         markdown="\n".join(reply.parts),
-        page_count=reply.page_count,
+        page_count=facts.pages or 0,
         title=reply.title,
         pages=tuple(reply.pages),
     )

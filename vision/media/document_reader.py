@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,6 +39,8 @@ _LOCKED_HINT = "Pass the document's password in the password parameter."
 _NOT_A_DOCUMENT_HINT = "Give a PDF, XPS, EPUB, MOBI or FB2 document."
 _FORMATS = {"pdf": "PDF", "epub": "EPUB", "xps": "XPS", "mobi": "MOBI", "fb2": "FictionBook2"}
 _MAX_SIDE_PT = 1e6
+# /Rotate turns the page's own frame, in which the lines run upright, clockwise for a viewer: so far to turn it back.
+_TURN_BACK: dict[int, Literal[0, 90, 180, 270]] = {90: 270, 180: 180, 270: 90}
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ def _content(flow: Flow, lines: PageLines, page: pymupdf.Page, number: int) -> P
             members = [item]
         for line in members:
             placed.append(TextLine(text=line.text, box=_shown(line.box, matrix), confidence=1.0, page=number))
-    return PageText(lines=tuple(placed), tables=tuple(tables))
+    return PageText(lines=tuple(placed), tables=tuple(tables), rotation=_TURN_BACK.get(page.rotation, 0))
 
 
 def _within(box: Box, outer: Box) -> bool:
