@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from tools.cursor import Cursors
+from tools.read_document import ReadDocumentParameters
 from vision.errors import InvalidArgument, UnsupportedMedia
 
 pytestmark = pytest.mark.anyio
@@ -27,20 +29,39 @@ async def test_headings_text_and_tables_come_as_markdown(ask: Any, sample_maker:
             assert row in table_rows(result.markdown)
 
 
-async def test_a_long_document_comes_in_parts_that_make_the_whole(ask: Any) -> None:
-    whole = await ask("read_document", source="report.pdf", format="json")
+@pytest.mark.parametrize("tokens", [500, 1100, 2000])
+async def test_a_long_document_comes_in_parts_that_make_the_whole(ask: Any, tokens: int) -> None:
+    """Text and tables, each once, although only the first call names the pages and the format."""
+    whole = await ask("read_document", source="report.pdf", pages="3,2", format="json")
     parts: dict[int, str] = {}
-    cursor = None
-    for _ in range(20):
-        part = await ask("read_document", tokens=1100, source="report.pdf", format="json", cursor=cursor)
+    rows: dict[int, list[tuple[str, ...]]] = {}
+    arguments: dict[str, Any] = {"pages": "3,2", "format": "json"}
+    for _ in range(60):
+        part = await ask("read_document", tokens=tokens, source="report.pdf", **arguments)
         for page in part.pages:
             parts[page.number] = parts.get(page.number, "") + page.markdown
-        cursor = part.next_cursor
-        assert part.truncated == (cursor is not None)
-        if cursor is None:
+            rows.setdefault(page.number, []).extend(row for table in page.tables for row in table.rows)
+        assert part.truncated == (part.next_cursor is not None)
+        if part.next_cursor is None:
             break
-    assert cursor is None
+        assert part.next_cursor != arguments.get("cursor")
+        arguments = {"cursor": part.next_cursor}
+    else:
+        pytest.fail("it does not end")
+    assert list(parts) == [3, 2]
     assert parts == {page.number: page.markdown for page in whole.pages}
+    assert rows == {page.number: [row for table in page.tables for row in table.rows] for page in whole.pages}
+    assert any(rows.values())
+
+
+async def test_a_cursor_past_the_end_is_refused(ask: Any) -> None:
+    result = await ask("read_document", source="report.pdf", pages="1", format="json")
+    parameters = ReadDocumentParameters(source="report.pdf", pages="1", format="json")
+    cursors = Cursors("read_document", 4, ("pages", "format"))
+    for place in ((1, 0, 0, 0), (0, 9, 0, 0), (0, 0, 0, 90_000), (0, 0, 3, 0)):
+        cursor = cursors.make(result.sources[0].sha256, parameters, *place)
+        with pytest.raises(InvalidArgument, match="past the end"):
+            await ask("read_document", source="report.pdf", cursor=cursor)
 
 
 async def test_json_gives_each_page_with_its_tables(ask: Any, sample_maker: Any) -> None:
