@@ -35,8 +35,8 @@ class AnalyzeVideoParameters(Parameters):
     question: Annotated[
         str | None, Field(description="What you want to know; the embedded engine returns the timeline to reason from")
     ] = None
-    start: Annotated[float | None, Field(ge=0, description="Look from this second on")] = None
-    end: Annotated[float | None, Field(gt=0, description="Look up to this second")] = None
+    start: Annotated[float | None, Field(ge=0, allow_inf_nan=False, description="Look from this second on")] = None
+    end: Annotated[float | None, Field(gt=0, allow_inf_nan=False, description="Look up to this second")] = None
     max_frames: Annotated[
         int,
         Field(ge=1, le=512, description="Most frames whose text is read in one reply; the server has its own bound"),

@@ -17,14 +17,19 @@ from vision.service import VisionService
 from vision.types import Frozen, PageText, TextLine, TextTable
 from vision.workers.jobs import PictureItem
 
-_OVERHEAD_TOKENS = 900
+_OVERHEAD_TOKENS = 700
 _NO_DESCRIPTION = (
     "A description of what the picture shows needs an InternVL model. Measured here: size, colours, and the text that "
     "stands in it."
 )
+_CUT = (
+    "Not all that was read and measured fits in the reply: use extract_text, which gives the text in parts, or look at "
+    "fewer pictures at a time."
+)
 _BRIEF_CHARACTERS = 500
 _SOURCE_CHARACTERS = 100
 _MOST_NOTICES = 4
+_FEW_COLORS = 2
 
 
 class DescribeImageParameters(Parameters):
@@ -96,7 +101,13 @@ class _Reply:
             turned=text.rotation,
         )
         share = Budget(self.budget.left // (len(self.parameters.sources) - len(self.pictures)))
-        share.spend(tokens_of(picture) + tokens_of(facts))
+        share.spend(tokens_of(facts))
+        if not share.take_all(picture):
+            self.cut = True
+            colors = info.facts.dominant_colors[:_FEW_COLORS]
+            fewer = info.facts.model_copy(update={"cells": (), "dominant_colors": colors})
+            picture = picture.model_copy(update={"measured": fewer})
+            share.spend(tokens_of(picture))
         within, whole = _text_within(text, detail, share)
         self.cut = self.cut or not whole
         self.budget.spend(share.spent)
@@ -125,7 +136,7 @@ async def run(service: VisionService, parameters: DescribeImageParameters, call:
     if reply.first_error is not None and not reply.sources:
         raise reply.first_error
     if reply.cut:
-        reply.notices.append("Not all of the text fits in a reply: use extract_text, which gives it in parts.")
+        reply.notices.append(_CUT)
     unseen = [clipped(source, _SOURCE_CHARACTERS) for source in parameters.sources[len(reply.pictures) :]]
     if unseen:
         reply.notices.append(f"The time for a reply ended; not looked at: {', '.join(unseen)}. Ask for them again.")

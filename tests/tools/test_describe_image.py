@@ -4,6 +4,12 @@ from typing import Any
 
 import pytest
 
+from mcp_server.app import run_tool
+from tools.catalogue import TOOLS
+from tools.paging import tokens_of
+from vision.call import Call
+from vision.errors import DamagedMedia
+
 pytestmark = pytest.mark.anyio
 
 
@@ -24,6 +30,58 @@ async def test_detail_decides_how_much_comes(ask: Any) -> None:
     assert brief.text and not brief.lines and not brief.tables
     assert normal.lines and not normal.tables
     assert full.lines and full.tables
+    assert full.measured.cells and not normal.measured.cells
+
+
+async def test_a_brief_text_that_was_cut_is_marked(ask: Any) -> None:
+    long = await ask("describe_image", sources=["report-page.png"], detail="brief")
+    assert long.pictures[0].text.endswith("…") and len(long.pictures[0].text) < 510
+    assert long.truncated and any("extract_text" in notice for notice in long.notices)
+    short = await ask("describe_image", sources=["chart.png"], detail="brief")
+    assert not short.truncated
+
+
+@pytest.mark.parametrize("detail", ["brief", "normal", "full"])
+async def test_eight_pictures_keep_within_a_reply(ask: Any, detail: str) -> None:
+    for tokens in (2000, 4000):
+        result = await ask("describe_image", sources=["report-page.png"] * 8, detail=detail, tokens=tokens)
+        assert len(result.pictures) == 8
+        assert result.truncated
+        assert tokens_of(result) <= tokens
+
+
+async def test_a_bad_picture_of_several_is_named_and_the_others_are_looked_at(ask: Any, shared_service: Any) -> None:
+    folder = shared_service._cwd
+    (folder / "cut.png").write_bytes((folder / "chart.png").read_bytes()[:3000])
+    result = await ask("describe_image", sources=["cut.png", "chart.png", "missing.png"])
+    bad, good, missing = result.pictures
+    assert (bad.source, bad.code) == ("cut.png", "damaged_media") and bad.message and bad.hint
+    assert (missing.source, missing.code) == ("missing.png", "source_not_found")
+    assert good.lines
+    assert [source.name for source in result.sources] == ["chart.png"]
+    with pytest.raises(DamagedMedia):
+        await ask("describe_image", sources=["cut.png", "missing.png"])
+
+
+async def test_when_time_is_up_the_pictures_not_looked_at_are_named(ask: Any, shared_service: Any) -> None:
+    tool = next(tool for tool in TOOLS if tool.name == "describe_image")
+    arguments = {"sources": ["chart.png", "screenshot-en.png", "screenshot-zh.png"]}
+    result: Any = await run_tool(shared_service, tool, arguments, Call(reply_within_s=0.0))
+    assert len(result.pictures) == 1 and result.truncated
+    assert any("screenshot-en.png, screenshot-zh.png" in notice for notice in result.notices)
+
+
+async def test_what_lies_behind_a_first_page_or_frame_is_said(ask: Any, shared_service: Any) -> None:
+    from PIL import Image
+
+    folder = shared_service._cwd
+    frames = [Image.new("RGB", (60, 40), color) for color in ("red", "green", "blue")]
+    for name in ("pages.tiff", "moving.gif"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    result = await ask("describe_image", sources=["pages.tiff", "moving.gif", "chart.png"])
+    assert any(notice.startswith("pages.tiff has 3 pages") for notice in result.notices)
+    assert any(notice.startswith("moving.gif has 3 frames") for notice in result.notices)
+    assert not any("chart.png" in notice for notice in result.notices)
 
 
 @pytest.fixture(autouse=True)
