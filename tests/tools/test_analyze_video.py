@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from vision.errors import UnsupportedMedia
+from vision.errors import InvalidArgument, UnsupportedMedia
 
 pytestmark = pytest.mark.anyio
 
@@ -39,3 +39,19 @@ async def test_only_the_segment_is_looked_at(ask: Any) -> None:
 async def test_a_document_is_no_video(ask: Any) -> None:
     with pytest.raises(UnsupportedMedia, match="document"):
         await ask("analyze_video", source="report.pdf")
+
+
+@pytest.mark.parametrize("name", ["still.png", "still.gif", "still.webp"])
+async def test_a_still_picture_is_no_video(ask: Any, shared_service: Any, name: str) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (80, 60), "navy").save(shared_service._cwd / name)
+    with pytest.raises(UnsupportedMedia) as caught:
+        await ask("analyze_video", source=name)
+    assert "describe_image" in caught.value.hint
+
+
+@pytest.mark.parametrize("argument", ["start", "end"])
+async def test_a_time_that_is_no_number_is_refused(ask: Any, argument: str) -> None:
+    with pytest.raises(InvalidArgument, match=argument):
+        await ask("analyze_video", source="video.mp4", **{argument: float("inf")})

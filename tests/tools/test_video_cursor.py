@@ -1,4 +1,4 @@
-"""Following analyze_video's cursor over a scripted video: what a reply cannot hold, read or see comes in a later one."""
+"""Following analyze_video's cursor over a scripted video: what one reply cannot hold, read or see comes later."""
 
 from __future__ import annotations
 
