@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -43,7 +43,19 @@ def aligned_tables(pieces: Sequence[Fragment], flat: Sequence[Ruling], upright: 
         else:
             if len(row) >= 2:
                 runs.append(_Run([row], [(piece.box[0], piece.box[2]) for piece in row]))
-    found = [_table(_trimmed(run), flat) for run in runs]
+    return [table for run in runs for table in _tables(run, flat)]
+
+
+def _tables(run: _Run, flat: Sequence[Ruling]) -> list[Aligned]:
+    """The run as a table; where it is none, a heading may have joined two blocks, and each is tried on its own."""
+    whole = _table(_trimmed(run), flat)
+    if whole is not None:
+        return [whole]
+    blocks = [list(rows) for several, rows in groupby(run.rows, lambda row: len(row) > 1) if several]
+    if len(blocks) < 2:
+        return []
+    parts = [_Run(rows, _union([(piece.box[0], piece.box[2]) for row in rows for piece in row])) for rows in blocks]
+    found = [_table(_trimmed(part), flat) for part in parts]
     return [table for table in found if table is not None]
 
 

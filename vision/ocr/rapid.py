@@ -25,7 +25,7 @@ _LINE_HEIGHT = 48  # the recogniser's input height in pixels
 _NARROWEST = 320 / _LINE_HEIGHT  # width : height that narrower lines are padded to
 _STRIDE = 32  # the detector wants multiples of this
 _BATCH = 6
-_BATCH_RATIO = 60.0  # width : height of all lines of a batch; the memory of a run grows with it (120 MB at this one)
+_BATCH_RATIO = 120.0  # width : height of all lines of a batch; the memory of a run grows with it (150 MB at this one)
 _MAX_LINE_RATIO = 80.0  # width : height; a longer line would ask for gigabytes, and no text is that long
 
 

@@ -18,7 +18,9 @@ from vision.ocr.lines import crop, grow, quad_box, quad_size
 _MIN_SIDE, _MAX_SIDE = 736, 2000  # pixels, RapidOCR's own bounds
 _STRIP = 3.0  # long : short side from which a picture is a strip
 _OVERLAP = 128  # pixels that neighbouring tiles share, more than the height of a line
-_TILE_AREA = 1_200_000  # pixels of one tile: a run of the detector needs 170 bytes a pixel; two small ones cost no more
+# Pixels of one tile: an A4 page at 150 dpi or a 16:9 screen is seen whole, as RapidOCR sees it; a run of the detector
+# needs 200 bytes a pixel, 700 MB in all at the most.
+_TILE_AREA = 2_200_000
 _MAX_AREA = 16e6  # pixels looked at in all tiles of a pass; bounds the time to about 8 s
 _TINY, _HUGE, _COMFORTABLE = 15.0, 130.0, 48.0  # line heights in pixels of the look
 _MARGIN = 0.05  # of the line height, added around a line before it is read: a little fewer errors than with none
@@ -138,14 +140,14 @@ def _covered(quads: np.ndarray) -> float:
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Lines of all tiles; what two tiles saw of the same line becomes the rectangle around both."""
+    """Lines of all tiles; what two tiles saw of the same line becomes one quadrilateral."""
     kept: list[np.ndarray] = []
     for quad in (quad for part in parts for quad in part):
         merged = quad
         rest = []
         for other in kept:
             if _same_line(quad_box(merged), quad_box(other)):
-                merged = _around(merged, other)
+                merged = _both(merged, other)
             else:
                 rest.append(other)
         kept = [*rest, merged]
@@ -163,6 +165,11 @@ def _same_line(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
     return across * down > 0.6 * low * narrow or (down > 0.7 * high and across > 0.5 * min(narrow, _OVERLAP))
 
 
-def _around(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+def _both(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """The larger, tilted as it may be, where it holds the other; else the upright rectangle around two parts."""
+    larger = max(one, two, key=cv2.contourArea)
     left, top, right, bottom = quad_box(np.concatenate([one, two]))
+    slack = 0.25 * min(quad_size(larger))
+    if np.abs(np.array(quad_box(larger)) - (left, top, right, bottom)).max() <= slack:
+        return larger
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float32)
