@@ -16,10 +16,9 @@ from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
 from vision.config import Settings
-from vision.errors import UnsupportedMedia
 from vision.media.video_text import merge_text
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
-from vision.service import ANIMATED, FrameText, Media, VisionService
+from vision.service import FrameText, VisionService
 from vision.types import Box, Frozen, TextLine
 
 _OVERHEAD_TOKENS = 900
@@ -200,7 +199,6 @@ async def run(service: VisionService, parameters: AnalyzeVideoParameters, call: 
     parameters, start = _CURSORS.resume(parameters, parameters.cursor)
     with await service.open(parameters.source, call) as media:
         start.check(media.opened.sha256)
-        await _refuse_still(service, media, call)
         seen = _Seen(_Place(*start.place))
         events = service.watch(
             media, call, start_s=seen.place.start / 1000 if seen.place.start else parameters.start,
@@ -213,13 +211,6 @@ async def run(service: VisionService, parameters: AnalyzeVideoParameters, call: 
         assert seen.facts is not None  # the pass begins with them or raises
         facts = source_facts(media, width=seen.facts.width, height=seen.facts.height, duration_s=seen.facts.duration_s)
     return _result(seen, seen.facts, facts, parameters, service.settings, call)
-
-
-async def _refuse_still(service: VisionService, media: Media, call: Call) -> None:
-    if media.kind.kind == "image" and media.kind.format in ANIMATED:
-        picture = await service.picture(media, call)
-        if picture.info.pages == 1:
-            raise UnsupportedMedia(f"{media.opened.name} is a still picture", "Use describe_image or extract_text.")
 
 
 def _result(
