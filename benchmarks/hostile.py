@@ -157,7 +157,7 @@ def hostile_files() -> list[Path]:
     media = os.environ.get("INTERNVL_MCP_MEDIA")
     if not media:
         return []
-    names = [json.loads(line)["file"] for line in (Path(media) / "hostile" / "manifest.jsonl").open()]
+    names = [json.loads(line)["file"] for line in (Path(media) / "hostile" / "manifest.jsonl").read_text().splitlines()]
     return [Path(media) / "hostile" / name for name in names]
 
 
