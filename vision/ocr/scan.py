@@ -18,8 +18,8 @@ from vision.ocr.lines import crop, grow, quad_box, quad_size
 _MIN_SIDE, _MAX_SIDE = 736, 2000  # pixels, RapidOCR's own bounds
 _STRIP = 3.0  # long : short side from which a picture is a strip
 _OVERLAP = 128  # pixels that neighbouring tiles share, more than the height of a line
-# Pixels of one tile, beside the overlap: an A4 page of any resolution and a 16:9 screen are seen whole, as RapidOCR sees
-# them. A run of the detector needs 200 bytes a pixel, so 800 MB in all at the most.
+# Pixels of one tile, beside the overlap: an A4 page of any resolution and a 16:9 screen are seen whole, as RapidOCR
+# sees them. A run of the detector needs 200 bytes a pixel, so 800 MB in all at the most.
 _TILE_AREA = 2_650_000
 _MAX_AREA = 16e6  # pixels looked at in all tiles of a pass; bounds the time to about 8 s
 _TINY, _HUGE, _COMFORTABLE = 15.0, 130.0, 48.0  # line heights in pixels of the look
