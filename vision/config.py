@@ -47,7 +47,10 @@ class Settings(Frozen):
     )
     decoders: int = Field(default=2, ge=1, le=16, description="Decoder processes that may run side by side.")
     readers: int = Field(
-        default=2, ge=1, le=16, description="Text recognisers that may run side by side, on pages of one scan too."
+        default=1,
+        ge=1,
+        le=16,
+        description="Text recognisers that may run side by side, on pages of one scan too; each takes up to 0.8 GB.",
     )
     ocr_threads: int = Field(default=0, ge=0, description="Threads of the text recogniser; 0 takes every core.")
     reply_within_s: float = Field(
