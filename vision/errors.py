@@ -13,6 +13,12 @@ VisionError
 ├── LimitExceeded        limit_exceeded       bytes, pixels, pages, memory or time over the limit
 ├── EngineUnavailable    engine_unavailable   what was asked needs an engine that is not here
 ├── Busy                 busy                 too many calls at once; the same call may work a little later
+├── UnknownVariant       unknown_variant      no such model in the catalogue, and no such folder
+├── WeightsUnusable      weights_unusable     a checkpoint that is absent, incomplete, damaged or of another kind
+├── DownloadFailed       download_failed      weights could not be fetched or stored
+├── OutOfMemory          out_of_memory        the model, or this question to it, needs more memory than is free
+├── ModelLoading         model_loading        the model is still being loaded; the same call works a little later
+├── ModelFailed          model_failed         the model's process or server ended or broke while it worked
 └── WorkerFailed         worker_failed        a decoder process ended unexpectedly
 
 Third-party exceptions are mapped where the library is called; the original stays as __cause__ for the log.
@@ -82,6 +88,30 @@ class Busy(VisionError):
     code = "busy"
 
 
+class UnknownVariant(VisionError):
+    code = "unknown_variant"
+
+
+class WeightsUnusable(VisionError):
+    code = "weights_unusable"
+
+
+class DownloadFailed(VisionError):
+    code = "download_failed"
+
+
+class OutOfMemory(VisionError):
+    code = "out_of_memory"
+
+
+class ModelLoading(VisionError):
+    code = "model_loading"
+
+
+class ModelFailed(VisionError):
+    code = "model_failed"
+
+
 class WorkerFailed(VisionError):
     code = "worker_failed"
 
@@ -101,6 +131,12 @@ BY_CODE: dict[str, type[VisionError]] = {
         LimitExceeded,
         EngineUnavailable,
         Busy,
+        UnknownVariant,
+        WeightsUnusable,
+        DownloadFailed,
+        OutOfMemory,
+        ModelLoading,
+        ModelFailed,
         WorkerFailed,
     )
 }
