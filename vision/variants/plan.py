@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from vision.types import Frozen
 
 DeviceKind = Literal["cuda", "mps", "xpu", "cpu"]
@@ -38,7 +40,7 @@ class Plan(Frozen):
 
     `device_map`: for several devices, submodule name to device index as accelerate takes it; empty for one device.
     `max_tiles`: most tiles of 448 pixels a picture may be cut into, thumbnail not counted; `max_frames`: most frames of
-    a video in one prompt; `context`: most tokens of one prompt with its answer; `batch`: answers generated side by side.
+    a video in one prompt; `context`: most tokens of one prompt with its answer; `batch`: answers made side by side.
     """
 
     variant: str
@@ -48,7 +50,7 @@ class Plan(Frozen):
     devices: tuple[int, ...] = ()
     dtype: Dtype
     quantisation: Quantisation = "none"
-    device_map: dict[str, int] = {}
+    device_map: dict[str, int] = Field(default={})
     max_tiles: int
     max_frames: int
     context: int
