@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,15 +24,37 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def _script(name: str) -> ModuleType:
+    """A module of the folder scripts/."""
+    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="session")
 def sample_maker() -> ModuleType:
     """`scripts/samples.py`, with the truth about what it makes."""
-    spec = importlib.util.spec_from_file_location("sample_maker", ROOT / "scripts" / "samples.py")
-    assert spec is not None and spec.loader is not None
-    maker = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = maker
-    spec.loader.exec_module(maker)
-    return maker
+    return _script("samples")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Folders of random checkpoints that `scripts/tiny_checkpoint.py` makes, each once: `tiny_checkpoint("qwen2")`.
+
+    Read only: a test that damages one copies it first.
+    """
+    pytest.importorskip("torch", reason="the extra [local] (torch, transformers) is not installed")
+    maker = _script("tiny_checkpoint")
+    folder = tmp_path_factory.mktemp("checkpoints")
+
+    @functools.cache
+    def made(text: str = "qwen3", image_size: int = 112, seed: int = 0) -> Path:
+        return maker.make_checkpoint(folder / f"{text}-{image_size}-{seed}", text=text, image_size=image_size, seed=seed)
+
+    return made
 
 
 @pytest.fixture(scope="session")
