@@ -52,7 +52,9 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
 
     @functools.cache
     def made(text: str = "qwen3", image_size: int = 112, seed: int = 0) -> Path:
-        return maker.make_checkpoint(folder / f"{text}-{image_size}-{seed}", text=text, image_size=image_size, seed=seed)
+        return maker.make_checkpoint(
+            folder / f"{text}-{image_size}-{seed}", text=text, image_size=image_size, seed=seed
+        )
 
     return made
 
