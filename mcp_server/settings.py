@@ -130,6 +130,8 @@ def _is_list(field: FieldInfo) -> bool:
 
 def _metavar(field: FieldInfo) -> str:
     inner = typing.get_args(field.annotation)[0] if _is_list(field) else field.annotation
+    if typing.get_origin(inner) is typing.Literal:
+        return "|".join(typing.get_args(inner))
     names: dict[Any, str] = {Path: "DIR", str: "HOST", int: "N", float: "SECONDS", bool: "yes|no"}
     return names.get(inner, "VALUE") if not isinstance(inner, types.UnionType) else "VALUE"
 
@@ -140,7 +142,7 @@ def _help(field: FieldInfo) -> str:
 
 
 def shown_default(field: FieldInfo) -> str:
-    if field.default == ():
+    if field.default in ((), None):
         return "none"
     if isinstance(field.default, bool):
         return "yes" if field.default else "no"

@@ -5,6 +5,7 @@ environment and file, and nothing else in the project looks at the environment.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -60,5 +61,35 @@ class Settings(Frozen):
         default=8_000, ge=2_000, description="Estimated tokens a reply may hold; next_cursor fetches the rest."
     )
     idle_unload_s: float = Field(
-        default=300.0, gt=0, description="Decoder and recogniser processes end after being idle this long."
+        default=300.0,
+        gt=0,
+        description="Decoders, recognisers and the model end after being idle this long; their memory comes back.",
     )
+    engine: Literal["auto", "internvl", "ocr"] = Field(
+        default="auto",
+        description="auto: InternVL where it is set up, else the embedded engine; internvl: an error where it is not.",
+    )
+    variant: str | None = Field(
+        default=None,
+        description="The InternVL model by its catalogue name, or a checkpoint's folder; none: the best that fits.",
+    )
+    policy: Literal["quality", "balanced", "speed"] = Field(
+        default="balanced", description="What the choice of a model weighs more: its answers or its speed."
+    )
+    quantisation: Literal["auto", "none", "int8", "nf4"] = Field(
+        default="auto", description="How the model's weights may be made smaller; auto: only where it helps."
+    )
+    memory_fraction: float = Field(
+        default=0.9, gt=0, le=1, description="Share of the free device memory that the model may take."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps", "xpu"] = Field(
+        default="auto", description="What the model runs on; auto: the best device that is there."
+    )
+    max_tiles: int = Field(
+        default=12, ge=1, le=100, description="Tiles of 448 pixels that a picture is cut into at most, for the model."
+    )
+    thinking: bool = Field(
+        default=False,
+        description="Whether the model reasons before it answers (InternVL3.5): slower, for hard questions.",
+    )
+    max_answer_tokens: int = Field(default=1024, ge=1, le=32_768, description="Longest answer of the model, in tokens.")

@@ -1,5 +1,6 @@
 import argparse
 import os
+import typing
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,15 @@ def test_lists_come_from_repeated_flags_path_lists_and_commas(tmp_path: Path) ->
 
 def test_every_setting_has_a_flag_and_a_variable_that_set_it(tmp_path: Path) -> None:
     written = {str: "x.org", Path: "/x", int: "2501", float: "7.5", bool: "yes"}
+    within_bounds = {"decoders": "3", "readers": "3", "max_frames": "3", "max_tiles": "3", "memory_fraction": "0.5"}
     for name, field in Settings.model_fields.items():
-        kinds = [kind for kind in written if kind.__name__ in str(field.annotation)]
-        text = "no" if field.default is True else written[kinds[0]]
-        if name in ("decoders", "readers", "max_frames"):
-            text = "3"
+        if typing.get_origin(field.annotation) is typing.Literal:
+            text = typing.get_args(field.annotation)[-1]
+        elif name in within_bounds:
+            text = within_bounds[name]
+        else:
+            kinds = [kind for kind in written if kind.__name__ in str(field.annotation)]
+            text = "no" if field.default is True else written[kinds[0]]
         flagged = getattr(load([settings.flag_of(name, field), text], {"XDG_CONFIG_HOME": str(tmp_path)}), name)
         variable = f"INTERNVL_MCP_{name.upper()}"
         varied = getattr(load([], {variable: text, "XDG_CONFIG_HOME": str(tmp_path)}), name)
@@ -60,6 +65,7 @@ def test_every_setting_has_a_flag_and_a_variable_that_set_it(tmp_path: Path) -> 
         (["--max-pages", "many"], {}, "max_pages"),
         (["--max-pages", "0"], {}, "max_pages"),
         ([], {"INTERNVL_MCP_MAX_PIXELS": "lots"}, "max_pixels"),
+        (["--engine", "gpt"], {}, "engine"),
         ([], {"INTERNVL_MCP_MAX_PIXEL": "1"}, "INTERNVL_MCP_MAX_PIXEL"),
         (["--config", "/nowhere/at/all.toml"], {}, "all.toml"),
     ],

@@ -1,0 +1,46 @@
+"""Pages of documents: transcribing one, and answering a question from a few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vision.chat.types import ImagePart
+from vision.prompts.describe import HONESTLY
+from vision.prompts.language import Words
+from vision.prompts.prompt import Prompt, pictures_then, user
+
+_TRANSCRIBE = (
+    "Please extract all the text in the image exactly as it stands, line by line in reading order. Give only the text."
+)
+_TRANSCRIBE_PAGE = (
+    "Please convert this page to Markdown: all text exactly as it stands, in reading order, headings, lists and tables "
+    "kept. Give only the Markdown."
+)
+_CITE = Words(
+    "Answer from these pages only, and name the page the answer stands on.",
+    "请只根据这些页面回答，并指出答案所在的页码。",
+)
+_NUMBERS = Words("The images are pages {pages} of a document.", "这些图片依次是文档的第{pages}页。")
+_NUMBER = Words("The image is page {pages} of a document.", "这张图片是文档的第{pages}页。")
+_TEXT = Words("Text read on page {page}:", "第{page}页上读出的文字：")
+
+
+def transcribe(picture: ImagePart, max_tiles: int) -> Prompt:
+    """The text of a picture, as it stands."""
+    return Prompt(user(pictures_then(_TRANSCRIBE, [picture])), max_tiles)
+
+
+def transcribe_page(picture: ImagePart, max_tiles: int) -> Prompt:
+    """A page as Markdown."""
+    return Prompt(user(pictures_then(_TRANSCRIBE_PAGE, [picture])), max_tiles)
+
+
+def ask_pages(pages: Sequence[tuple[int, ImagePart, str]], question: str, max_tiles: int) -> Prompt:
+    """A question about pages: (number, picture, the text that was read on it, which may be cut or empty)."""
+    numbers = ", ".join(str(number) for number, _, _ in pages)
+    lines = [(_NUMBERS if len(pages) > 1 else _NUMBER).for_question(question).format(pages=numbers)]
+    for number, _, text in pages:
+        if text.strip():
+            lines += [_TEXT.for_question(question).format(page=number), text.strip()]
+    lines += [question, f"{_CITE.for_question(question)} {HONESTLY.for_question(question)}"]
+    return Prompt(user(pictures_then("\n".join(lines), [picture for _, picture, _ in pages])), max_tiles)
