@@ -1,0 +1,1 @@
+"""Checkpoints on this machine: fetched from a hub, found again, and looked over before a model is built from them."""
