@@ -16,6 +16,15 @@ class ByteBoundedCache(Generic[V]):
         self._entries: OrderedDict[str, tuple[V, int]] = OrderedDict()
         self._bytes = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes kept."""
+        return self._bytes
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._bytes = 0
+
     def get(self, key: str) -> V | None:
         if key not in self._entries:
             return None

@@ -1,0 +1,81 @@
+"""From logits to tokens to text, and telling when an answer has begun to repeat itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from vision.chat.types import Ask
+
+# What real answers repeat (rows of equal table cells, rulers, dotted lines) stays below these.
+_LEAST_REPEATED_TOKENS, _LEAST_REPEATS, _LONGEST_UNIT = 240, 8, 60
+
+
+class Sampler:
+    """Picks a token from logits: the likeliest at temperature 0, else drawn from the likeliest `top_k`, `top_p`."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._random = torch.Generator()
+        if ask.seed is not None:
+            self._random.manual_seed(ask.seed)
+        else:
+            self._random.seed()
+
+    def pick(self, logits: torch.Tensor) -> int:
+        """`logits`: (vocabulary,) float32."""
+        ask = self._ask
+        if ask.temperature == 0:
+            return int(logits.argmax())
+        scores = logits.cpu() / ask.temperature
+        ordered, ids = scores.sort(descending=True)
+        if ask.top_k:
+            ordered, ids = ordered[: ask.top_k], ids[: ask.top_k]
+        chances = ordered.softmax(-1)
+        # The smallest set whose chances reach top_p: a token stays while those before it have not reached it.
+        chances[chances.cumsum(-1) - chances >= ask.top_p] = 0
+        return int(ids[torch.multinomial(chances, 1, generator=self._random)])
+
+
+class Detokeniser:
+    """Gives an answer's text piece by piece as its tokens come. Marks such as <box> stay in it."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._from = 0  # tokens before are settled; those between give the context that decoding needs
+        self._given = 0
+
+    def push(self, token: int) -> str:
+        """The text that this token completes; empty while a character is incomplete."""
+        self._ids.append(token)
+        now = self._decoded(self._ids[self._from :])
+        return "" if now.endswith("\ufffd") else self._take(now)
+
+    def rest(self) -> str:
+        """What was held back."""
+        return self._take(self._decoded(self._ids[self._from :]))
+
+    def _take(self, now: str) -> str:
+        before = self._decoded(self._ids[self._from : self._given])
+        self._from, self._given = self._given, len(self._ids)
+        return now[len(before) :]
+
+    def _decoded(self, ids: list[int]) -> str:
+        if not ids:
+            return ""
+        return self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def repeats_itself(tokens: Sequence[int]) -> bool:
+    """Whether the answer ends in one unit of up to 60 tokens over and over, for at least 240 tokens and 8 times."""
+    for unit in range(1, _LONGEST_UNIT + 1):
+        span = max(_LEAST_REPEATED_TOKENS, unit * _LEAST_REPEATS)
+        if len(tokens) < span:
+            continue
+        tail = tokens[-span:]
+        if tail[unit:] == tail[:-unit]:
+            return True
+    return False

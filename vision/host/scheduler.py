@@ -1,0 +1,166 @@
+"""The generator: one thread that loads the model, then answers what is submitted, several questions side by side.
+
+A question's pictures are cut in a helper thread; then it waits for the loop (`vision.host.loop`), which owns the model.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+from vision.chat.host_spec import HostSpec
+from vision.chat.types import Stage
+from vision.errors import BY_CODE, ModelFailed, VisionError
+from vision.host.admission import Prepared
+from vision.host.loop import Loop
+from vision.host.model import Model, load
+from vision.host.prompt import build
+from vision.host.work import GeneratorState, Work
+
+logger = logging.getLogger("internvl_mcp")
+
+
+class Scheduler:
+    """See `vision.host.work.Generator`."""
+
+    def __init__(self, spec: HostSpec) -> None:
+        self._spec = spec
+        self._changed = threading.Condition()
+        self._new: list[Work] = []
+        self._preparing = 0
+        self._ready: deque[Prepared] = deque()
+        self._state = GeneratorState(state="loading")
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="generator", daemon=True)
+        self._helper = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, work: Work) -> None:
+        with self._changed:
+            if self._state.state != "failed" and not self._closed:
+                work.emit(self._waiting())
+                self._new.append(work)
+                self._changed.notify()
+                return
+        work.emit(self._failure())
+
+    def state(self) -> GeneratorState:
+        with self._changed:
+            waiting = len(self._new) + self._preparing + len(self._ready)
+            return self._state.model_copy(update={"waiting": waiting})
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._helper.shutdown(cancel_futures=True)
+
+    # For the loop
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def next(self, model: Model, wait: bool) -> Prepared | None:
+        """The question that waits longest; None when there is none, after waiting for a change if `wait`."""
+        with self._changed:
+            while True:
+                self._prepare(model)
+                while self._ready:
+                    prepared = self._ready.popleft()
+                    if not prepared.work.cancelled:
+                        return prepared
+                if not wait or self._closed:
+                    return None
+                self._changed.wait()
+
+    def publish(self, **state: int | None) -> None:
+        """Figures for `state()`."""
+        with self._changed:
+            self._state = self._state.model_copy(update=state)
+
+    def _prepare(self, model: Model) -> None:
+        for work in self._new:
+            self._preparing += 1
+            self._helper.submit(self._cut, model, work, time.monotonic())
+        self._new.clear()
+
+    def _cut(self, model: Model, work: Work, since: float) -> None:
+        ready: Prepared | None = None
+        try:
+            if not work.cancelled:
+                wanted = work.ask.max_tiles or self._spec.plan.max_tiles
+                tiles = min(wanted, self._spec.plan.max_tiles)
+                ready = Prepared(work, build(work.ask.messages, model.tokenizer, model.tile, tiles), since)
+        except VisionError as error:
+            work.emit(error)
+        except Exception as error:  # noqa: BLE001 - the outermost handler of this thread: the question needs an end
+            work.emit(failed(error))
+        with self._changed:
+            self._preparing -= 1
+            if ready is not None:
+                self._ready.append(ready)
+            self._changed.notify()
+
+    # The generator's thread
+
+    def _run(self) -> None:
+        try:
+            model = load(self._spec, self._loaded)
+            self.publish(device_bytes=model.device_bytes())
+            with self._changed:
+                self._state = self._state.model_copy(update={"state": "ready", "loaded": 1.0})
+            Loop(self, model, self._spec.plan).run()
+        except VisionError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - the outermost handler of this thread
+            self._fail(failed(error))
+        else:
+            self._fail(self._failure())
+
+    def _loaded(self, share: float) -> None:
+        with self._changed:
+            before = round(self._state.loaded * 100)
+            self._state = self._state.model_copy(update={"loaded": share})
+            if round(share * 100) != before:
+                for work in self._new:
+                    work.emit(self._waiting())
+
+    def _waiting(self) -> Stage:
+        if self._state.state == "loading":
+            return Stage(name="loading", done=round(self._state.loaded * 100), total=100)
+        return Stage(name="queued", done=0, total=1)
+
+    def _failure(self) -> VisionError:
+        if self._state.error is None:
+            return ModelFailed("the model host is ending", "Call again: a new one is started.")
+        code, message, hint = self._state.error
+        return BY_CODE[code](message, hint)
+
+    def _fail(self, error: VisionError) -> None:
+        if not self._closed:
+            logger.error("%s: %s", error.code, error.message)
+        self._helper.shutdown(cancel_futures=False)  # what it has in hand ends up in _ready
+        with self._changed:
+            self._state = GeneratorState(state="failed", error=(error.code, error.message, error.hint))
+            waiting = [*self._new, *(prepared.work for prepared in self._ready)]
+            self._new.clear()
+            self._ready.clear()
+        for work in waiting:
+            work.emit(error)
+
+
+def failed(error: Exception) -> ModelFailed:
+    """What a client reads when the model broke in a way nobody foresaw; the log has the traceback."""
+    logger.error("the model failed", exc_info=error)
+    return ModelFailed(
+        f"the model failed while it worked ({type(error).__name__})",
+        "Call again; if it fails again, see the host's log (internvl-mcp doctor tells where).",
+    )

@@ -1,0 +1,75 @@
+"""InternVL's dynamic resolution: a picture becomes a grid of square tiles, and a thumbnail when there are several.
+
+The rule is the reference's (`dynamic_preprocess` of OpenGVLab/InternVL): among the grids of at most `most` tiles the
+one whose proportions come nearest to the picture's, larger grids on a tie only for pictures large enough to fill them.
+The picture is stretched to the grid by bicubic resampling, cut row by row, and the thumbnail comes last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vision.errors import InvalidArgument
+
+# ImageNet's, as in the reference's build_transform.
+MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
+STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """`pixels`: (tiles, side, side, 3) uint8 RGB; `digests`: what tells each tile's content."""
+
+    pixels: np.ndarray
+    digests: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+
+@cache
+def _grids(most: int) -> tuple[tuple[int, int], ...]:
+    """All (columns, rows) of at most `most` tiles, fewest tiles first."""
+    sides = range(1, most + 1)
+    return tuple(sorted(((i, j) for i in sides for j in sides if i * j <= most), key=lambda grid: grid[0] * grid[1]))
+
+
+def grid(width: int, height: int, most: int, side: int = 448) -> tuple[int, int]:
+    """(columns, rows) for a picture of that size, with at most `most` tiles of `side` pixels."""
+    shape = width / height
+    best, nearest = (1, 1), float("inf")
+    for columns, rows in _grids(most):
+        off = abs(shape - columns / rows)
+        # On an exact tie the later grid only where the picture has more than half of the grid's pixels.
+        if off < nearest or (off == nearest and width * height > 0.5 * side * side * columns * rows):
+            best, nearest = (columns, rows), off
+    return best
+
+
+def cut(encoded: bytes, most: int, side: int) -> Tiles:
+    """The tiles of an encoded picture, thumbnail last. Raises InvalidArgument when it cannot be decoded."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as opened:
+            picture = opened.convert("RGB")
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as e:
+        raise InvalidArgument("a picture of the request cannot be decoded", "Send a PNG or JPEG.") from e
+    columns, rows = grid(*picture.size, most, side)
+    whole = np.asarray(picture.resize((columns * side, rows * side), Image.Resampling.BICUBIC))
+    pixels = whole.reshape(rows, side, columns, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
+    if columns * rows > 1:
+        thumbnail = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
+        pixels = np.concatenate([pixels, thumbnail[None]])
+    pixels = np.ascontiguousarray(pixels)
+    return Tiles(pixels, tuple(hashlib.sha256(tile.data).digest() for tile in pixels))
+
+
+def normalised(pixels: np.ndarray) -> np.ndarray:
+    """(tiles, side, side, 3) uint8 to (tiles, 3, side, side) float32 as the vision tower takes it."""
+    scaled = pixels.astype(np.float32) * np.float32(1 / 255)
+    return np.ascontiguousarray(((scaled - MEAN) / STD).transpose(0, 3, 1, 2))
