@@ -1,0 +1,84 @@
+"""Real model hosts with a generator of the tests' own; whatever was started is ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from vision.chat.host_spec import HostSpec
+from vision.chat.keeper import HostKeeper
+from vision.chat.record import StateFolder, read_record
+from vision.chat.types import Ask, ImagePart, Message, TextPart
+from vision.variants.plan import Plan
+
+FAKE_HOST = (sys.executable, "-P", str(Path(__file__).with_name("fake_host.py")))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[StateFolder]:
+    """A state folder of the test's own, short enough for sockets. Every host in it is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ivl") as run:
+        made = StateFolder(Path(run), tmp_path / "state")
+        yield made
+        for path in Path(run).glob("*.json"):
+            record = read_record(path)
+            if record is not None:
+                end_process(record.pid)
+
+
+@pytest.fixture
+def keeper(folder: StateFolder) -> HostKeeper:
+    return HostKeeper(folder, "1.0.0", FAKE_HOST)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Callable[..., HostSpec]:
+    def make(variant: str = "fake", idle_unload_s: float = 60.0) -> HostSpec:
+        plan = Plan(
+            variant=variant,
+            repository=f"test/{variant}",
+            device="cpu",
+            dtype="float32",
+            max_tiles=12,
+            max_frames=8,
+            context=4096,
+            batch=4,
+            feature_cache_bytes=0,
+            prefix_cache_bytes=0,
+        )
+        return HostSpec(plan=plan, folder=tmp_path, idle_unload_s=idle_unload_s)
+
+    return make
+
+
+def question(text: str, *pictures: bytes) -> Ask:
+    parts = (*(ImagePart(data=data) for data in pictures), TextPart(text=text))
+    return Ask(messages=(Message(role="user", parts=parts),))
+
+
+def exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def end_process(pid: int) -> None:
+    if exists(pid):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not exists(pid))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)

@@ -1,0 +1,45 @@
+"""`python -P -m vision.host` with a Launch as JSON on standard input. Started by `vision.chat.keeper`."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from vision.chat.host_spec import HostSpec
+from vision.chat.record import Launch
+from vision.host.serve import serve
+from vision.host.work import Generator
+
+_LOG_BYTES = 1 << 20
+
+
+def main() -> None:
+    launch = Launch.model_validate_json(sys.stdin.buffer.read())
+    faulthandler.enable()
+    keep_log(launch.log)
+    serve(launch, _scheduler)
+    # Native threads may still be at work, and there is nothing left that they could spoil.
+    logging.shutdown()
+    os._exit(0)
+
+
+def keep_log(path: Path) -> None:
+    """A bounded log: what happened to the process, never what was asked."""
+    handler = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.captureWarnings(True)
+
+
+def _scheduler(spec: HostSpec) -> Generator:
+    from vision.host.scheduler import Scheduler  # brings torch: seconds, in a thread, while clients are answered
+
+    return Scheduler(spec)
+
+
+if __name__ == "__main__":
+    main()
