@@ -97,9 +97,9 @@ class ChatClient:
     async def ask(self, ask: Ask) -> AsyncGenerator[ChatEvent, None]:
         """Stages and deltas as they come, then exactly one Finished.
 
-        Closing the iterator (`contextlib.aclosing`) closes the connection, which makes the server drop the work. Raises
-        the VisionError that the server reports, ModelFailed when it ends or breaks off, EngineUnavailable when another's
-        server is not there.
+        Closing the iterator (`contextlib.aclosing`) closes the connection, which makes the server drop the work.
+        Raises the VisionError that the server reports, ModelFailed when it ends or breaks off, EngineUnavailable when
+        somebody else's server is not there.
         """
         if picture_bytes(ask) <= _LARGE:
             body = write_request(ask, self.endpoint.model)

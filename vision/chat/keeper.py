@@ -122,13 +122,7 @@ class HostKeeper:
 
     def _clear_away(self, record: Record) -> None:
         """Ends the host of a record and waits until its memory is back, or removes what a dead one left."""
-        try:
-            asyncio.run(_client(record).shutdown())
-        except HostSilent as e:
-            raise _hangs(record) from e
-        except VisionError:
-            pass  # nobody is there, or somebody who knows nothing of this host
-        else:
+        if asyncio.run(_told_to_end(record)):
             self._await_end(record)
         self.folder.record(record.key).unlink(missing_ok=True)
         if record.address.socket is not None:
@@ -172,10 +166,9 @@ class HostKeeper:
 
         Its environment is ours, as HF_*, CUDA_VISIBLE_DEVICES and the like decide what it can use.
         """
+        flags = 0
         if sys.platform == "win32":
-            detached = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
-        else:
-            detached = {"start_new_session": True}
+            flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         try:
             return subprocess.Popen(
                 self._command,
@@ -183,7 +176,8 @@ class HostKeeper:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=self.folder.run,  # holds nothing that could be imported, and is never unmounted under it
-                **detached,
+                start_new_session=True,
+                creationflags=flags,
             )
         except OSError as e:
             raise EngineUnavailable(
@@ -230,6 +224,17 @@ async def _health(record: Record, *, keep: bool = False) -> Health | None:
         raise _hangs(record) from e
     except VisionError:
         return None  # refused, gone in between, or another program has the port by now
+
+
+async def _told_to_end(record: Record) -> bool:
+    """False when no host answers at the record's address. Raises ModelFailed when it hangs."""
+    try:
+        await _client(record).shutdown()
+    except HostSilent as e:
+        raise _hangs(record) from e
+    except VisionError:
+        return False
+    return True
 
 
 def _hangs(record: Record) -> ModelFailed:
