@@ -1,0 +1,180 @@
+"""Every way a variant could run on a machine, and the largest capacity that fits for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from vision.types import Frozen
+from vision.variants.catalogue import Variant
+from vision.variants.estimate import Build, Capacity, can_be_quantised, tiles_in
+from vision.variants.hardware import Gpu, Hardware
+from vision.variants.layout import Offer, fits, largest_first
+from vision.variants.plan import DeviceKind, Dtype, Quantisation
+from vision.variants.ranking import Goal, Rank, Use, rank
+
+MIB = 1 << 20
+MIN_CAPABILITY = (7, 0)  # Volta: what torch's builds still know, and float16 runs at full rate from here on
+_INT8_CAPABILITY = (7, 5)  # LLM.int8 multiplies on the tensor cores of Turing and later
+
+# Rungs of a ladder: each takes at least as much as the one below in every respect, so it also costs at least as much.
+GPU_LADDER = (
+    Capacity(context=4096, batch=1, max_tiles=8, max_frames=8, prefix_tokens=0),
+    Capacity(context=6144, batch=1, max_tiles=12, max_frames=16, prefix_tokens=2048),
+    Capacity(context=8192, batch=1, max_tiles=18, max_frames=24, prefix_tokens=4096),
+    Capacity(context=8192, batch=2, max_tiles=18, max_frames=24, prefix_tokens=8192),
+    Capacity(context=12288, batch=2, max_tiles=24, max_frames=32, prefix_tokens=8192),
+    Capacity(context=16384, batch=2, max_tiles=40, max_frames=48, prefix_tokens=16384),
+    Capacity(context=16384, batch=4, max_tiles=40, max_frames=48, prefix_tokens=16384),
+    Capacity(context=32768, batch=4, max_tiles=84, max_frames=96, prefix_tokens=32768),
+    Capacity(context=32768, batch=8, max_tiles=84, max_frames=96, prefix_tokens=32768),
+)
+# A tile takes seconds on a CPU: few of them and few frames, whatever the memory; a batch costs little there.
+CPU_LADDER = (
+    Capacity(context=4096, batch=1, max_tiles=6, max_frames=8, prefix_tokens=2048),
+    Capacity(context=4096, batch=4, max_tiles=6, max_frames=8, prefix_tokens=4096),
+    Capacity(context=8192, batch=4, max_tiles=6, max_frames=8, prefix_tokens=8192),
+)
+_FEATURE_CACHE = 256 * MIB
+_FEATURE_CACHE_CPU = 64 * MIB
+
+
+class Policy(Frozen):
+    """What the user wants. `variant`: a pinned one; `memory_fraction`: share of the free memory that may be used.
+
+    `quantisation`: auto takes int8 or nf4 where that buys a better variant; none, int8 and nf4 leave no choice.
+    """
+
+    goal: Goal = "balanced"
+    use: Use = "general"
+    memory_fraction: float = Field(default=0.9, gt=0, le=1)
+    quantisation: Literal["auto", "none", "int8", "nf4"] = "auto"
+    variant: str | None = None
+    device: Literal["auto", "cpu", "cuda", "mps", "xpu"] = "auto"
+
+
+class Request(Frozen):
+    """What the asker has and needs. `available`: variants whose weights are here, None for any of the catalogue.
+
+    `max_tiles`: tiles that a picture should be cut into. `awq`: the plan is for software that reads the AWQ
+    repositories (LMDeploy, vLLM); the model host here does not.
+    """
+
+    available: frozenset[str] | None = None
+    max_tiles: int | None = Field(default=None, ge=1)
+    awq: bool = False
+
+
+class Candidate(NamedTuple):
+    """A build on the devices that it would take, at the highest rung that fits; `rung` is None when none does."""
+
+    build: Build
+    offers: list[Offer]
+    capacity: Capacity
+    rung: int | None
+    rank: Rank
+    feature_cache: int
+
+
+class Group(NamedTuple):
+    """Devices that one process can use together."""
+
+    kind: DeviceKind
+    gpus: tuple[Gpu, ...]
+    offers: list[Offer]
+
+    @property
+    def dtype(self) -> Dtype:
+        return "bfloat16" if all(gpu.bf16 for gpu in self.gpus) else "float16"
+
+
+def unusable(gpu: Gpu) -> str | None:
+    """Why a GPU cannot be used at all."""
+    if gpu.compute_capability is not None and gpu.compute_capability < MIN_CAPABILITY:
+        major, minor = gpu.compute_capability
+        return f"compute capability {major}.{minor} is below {MIN_CAPABILITY[0]}.{MIN_CAPABILITY[1]}"
+    return None
+
+
+def groups(hardware: Hardware, policy: Policy) -> list[Group]:
+    """GPUs of one vendor together, those with bfloat16 also among themselves, and each one alone."""
+    usable = [gpu for gpu in hardware.gpus if unusable(gpu) is None and policy.device in ("auto", gpu.kind)]
+    found: list[tuple[Gpu, ...]] = [(gpu,) for gpu in usable]
+    for vendor in ("nvidia", "amd"):
+        whole = tuple(gpu for gpu in usable if gpu.vendor == vendor and not gpu.mig)
+        modern = tuple(gpu for gpu in whole if gpu.bf16)
+        found += [members for members in dict.fromkeys((whole, modern)) if len(members) > 1]
+    return [Group(gpus[0].kind, gpus, _offers(gpus, policy)) for gpus in found]
+
+
+def candidates(hardware: Hardware, policy: Policy, request: Request, variant: Variant) -> Iterator[Candidate]:
+    """Every build of the variant on every group and number of devices, on the CPU last."""
+    for group in groups(hardware, policy):
+        inside = _FEATURE_CACHE if group.kind == "mps" else 0  # one memory for both
+        for quantisation in _quantisations(variant, group, policy, request):
+            build = Build(variant, quantisation, group.dtype, group.kind)
+            for count in range(1 if len(group.gpus) == 1 else 2, len(group.offers) + 1):
+                yield _highest(build, GPU_LADDER, group.offers[:count], inside, policy, request)
+    if policy.device in ("auto", "cpu") and policy.quantisation in ("auto", "none"):
+        dtype: Dtype = "bfloat16" if hardware.cpu_bf16 else "float32"
+        offer = Offer(int((hardware.free_ram or 0) * policy.memory_fraction), 0)
+        yield _highest(Build(variant, "none", dtype, "cpu"), CPU_LADDER, [offer], _FEATURE_CACHE_CPU, policy, request)
+
+
+def feature_cache_bytes(hardware: Hardware, policy: Policy, kind: DeviceKind) -> int:
+    """Bytes for vision features: in the machine's memory also when the model is on a GPU."""
+    if kind == "cpu":
+        return _FEATURE_CACHE_CPU
+    if kind == "mps" or hardware.free_ram is None:
+        return _FEATURE_CACHE
+    return min(_FEATURE_CACHE, int(hardware.free_ram * policy.memory_fraction) // 8)
+
+
+def capacity_for(variant: Variant, rung: Capacity, request: Request) -> Capacity:
+    """A rung within what the variant was trained for, with the tiles that were asked for."""
+    context = min(rung.context, variant.context)
+    tiles = min(request.max_tiles or rung.max_tiles, tiles_in(context))
+    return rung.model_copy(
+        update={"context": context, "max_tiles": tiles, "prefix_tokens": min(rung.prefix_tokens, context)}
+    )
+
+
+def _highest(
+    build: Build,
+    ladder: tuple[Capacity, ...],
+    offers: list[Offer],
+    features: int,
+    policy: Policy,
+    request: Request,
+) -> Candidate:
+    fitting = None
+    capacity = capacity_for(build.variant, ladder[0], request)
+    for number, rung in enumerate(ladder):
+        tried = capacity_for(build.variant, rung, request)
+        if not fits(build, tried, offers, features):
+            break
+        fitting, capacity = number, tried
+    enough = request.max_tiles is None or capacity.max_tiles >= request.max_tiles
+    placed = rank(build, policy.goal, policy.use, enough, fitting or 0, len(offers))
+    return Candidate(build, offers, capacity, fitting, placed, features)
+
+
+def _quantisations(variant: Variant, group: Group, policy: Policy, request: Request) -> list[Quantisation]:
+    wanted: list[Quantisation] = ["none", "int8", "nf4"] if policy.quantisation == "auto" else [policy.quantisation]
+    allowed = [q for q in wanted if q == "none" or _can_quantise(variant, group, q)]
+    if request.awq and policy.quantisation == "auto" and variant.awq_repository and group.gpus[0].vendor == "nvidia":
+        allowed.append("awq")
+    return allowed
+
+
+def _can_quantise(variant: Variant, group: Group, quantisation: Quantisation) -> bool:
+    """bitsandbytes is relied on for NVIDIA alone."""
+    if not can_be_quantised(variant) or any(gpu.vendor != "nvidia" for gpu in group.gpus):
+        return False
+    return quantisation != "int8" or all((gpu.compute_capability or (8, 0)) >= _INT8_CAPABILITY for gpu in group.gpus)
+
+
+def _offers(gpus: tuple[Gpu, ...], policy: Policy) -> list[Offer]:
+    return largest_first([Offer(int(gpu.free_bytes * policy.memory_fraction), gpu.index) for gpu in gpus])
