@@ -26,7 +26,7 @@ class Prefix:
     length: int
 
 
-@dataclass
+@dataclass(eq=False)
 class _Entry:
     keys: np.ndarray
     digests: tuple[bytes, ...]

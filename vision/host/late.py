@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from vision.chat.types import Stage
 from vision.errors import EngineUnavailable, ModelFailed, VisionError
 from vision.host.work import Generator, GeneratorState, Work
 
@@ -70,6 +71,7 @@ class LateGenerator:
             elif self._error is not None:
                 work.emit(self._error)
             else:
+                work.emit(Stage(name="loading", done=0, total=100))
                 self._waiting.append(work)
 
     def state(self) -> GeneratorState:

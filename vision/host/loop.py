@@ -11,6 +11,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from vision.chat.types import Stage
 from vision.errors import ModelFailed, VisionError
@@ -38,8 +39,9 @@ class Loop:
         """Until the scheduler is closed. An error that leaves the device unusable comes out of it."""
         error: VisionError = ModelFailed("the model host is ending", "Call again: a new one is started.")
         try:
-            while not self._scheduler.closed:
-                self._turn()
+            with torch.inference_mode():
+                while not self._scheduler.closed:
+                    self._turn()
         except Exception as e:
             error = ModelFailed("the device failed while the model worked", "Call again: a new host is started.")
             raise error from e

@@ -46,7 +46,10 @@ class Interrupted(Exception):
 
 
 class Model:
-    """Not for several threads. Token tensors are (1, tokens) or (batch, 1), features (tokens, hidden size)."""
+    """Not for several threads, and only under `torch.inference_mode()`.
+
+    Token tensors are (1, tokens) or (batch, 1), features (tokens, hidden size).
+    """
 
     def __init__(self, network: Any, tokenizer: Any, plan: Plan) -> None:
         self._network = network
@@ -76,14 +79,12 @@ class Model:
         """From now on every layer asks this first and raises Interrupted when it says so; None: none asks."""
         self._interrupted = interrupted
 
-    @torch.inference_mode()
     def see(self, pixels: np.ndarray) -> list[torch.Tensor]:
         """(tiles, side, side, 3) uint8 to the features of each tile, (tokens, hidden size), in ordinary memory."""
         values = torch.from_numpy(normalised(pixels)).to(self._vision_device)
         features = self._network.model.get_image_features(pixel_values=values, return_dict=True).pooler_output
         return [tile.clone() for tile in features.to("cpu")]
 
-    @torch.inference_mode()
     def embed(self, ids: np.ndarray, image_id: int, features: torch.Tensor | None) -> torch.Tensor:
         """(1, tokens, hidden size): the tokens' embeddings, the features at the picture tokens' places, in order."""
         tokens = torch.from_numpy(ids)[None].to(self._text_device)
@@ -93,14 +94,12 @@ class Model:
         seen = features.to(embedded.device, embedded.dtype)
         return embedded.masked_scatter((tokens == image_id)[..., None], seen)
 
-    @torch.inference_mode()
     def prefill(self, embedded: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
         """Runs the next part of one prompt; the logits (1, vocabulary) after its last token, float32."""
         start = cache.get_seq_length()
         places = torch.arange(start, start + embedded.shape[1], device=embedded.device)[None]
         return self._forward(embedded, cache, places, None)
 
-    @torch.inference_mode()
     def step(
         self, tokens: torch.Tensor, cache: DynamicCache, mask: torch.Tensor | None, places: torch.Tensor
     ) -> torch.Tensor:
