@@ -1,4 +1,4 @@
-"""How far a download is."""
+"""How far a download is, and how one process tells another."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 from vision.types import Frozen
@@ -26,6 +27,29 @@ class Progress(Frozen):
     total: int = 0
     rate: float | None = None
     left_s: float | None = None
+
+
+class Pulled(Frozen):
+    """`size` of the checkpoint and what of it was `fetched` now, in bytes; `commit` is what the revision stood for."""
+
+    folder: Path
+    repository: str
+    commit: str
+    size: int
+    fetched: int
+
+
+class Line(Frozen):
+    """One line of a download's report, as JSON: progress, and at the end what was pulled or the error
+    (code, message, hint).
+    """
+
+    progress: Progress | None = None
+    pulled: Pulled | None = None
+    error: tuple[str, str, str] | None = None
+
+    def json_line(self) -> str:
+        return self.model_dump_json(exclude_none=True) + "\n"
 
 
 class Meter:

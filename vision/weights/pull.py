@@ -15,7 +15,7 @@ from vision.errors import DownloadFailed, EngineUnavailable, WeightsUnusable
 from vision.types import Frozen
 from vision.weights.hub import Hub, Listing
 from vision.weights.layout import RepositoryFolder, hub_cache
-from vision.weights.progress import Meter, Progress
+from vision.weights.progress import Meter, Progress, Pulled
 from vision.weights.snapshot import check_config, find_snapshot, verify
 from vision.weights.transfer import Dropped, Patience, RemoteFile, digest_of, fetch
 
@@ -25,16 +25,6 @@ _AT_ONCE = 4
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 Report = Callable[[Progress], None]
-
-
-class Pulled(Frozen):
-    """`size` of the checkpoint and what of it was `fetched` now, in bytes; `commit` is what the revision stood for."""
-
-    folder: Path
-    repository: str
-    commit: str
-    size: int
-    fetched: int
 
 
 class Missing(Frozen):

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 REPOSITORY = "OpenGVLab/InternVL3_5-Tiny-HF"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HELD_AT = 600_000
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 
@@ -73,7 +74,7 @@ class Asked:
 @dataclass
 class Site:
     """`cuts`: for a file, after how many bytes of each of its next replies the connection is cut. `gate`: what replies
-    with the first shard wait for before they end; `reached` is set when one waits.
+    with the first shard wait for after 600,000 bytes; `reached` is set when one waits.
 
 
     `answers`: for a file ("" for the listing), statuses given before the right reply, with the hub's error code.
@@ -185,11 +186,14 @@ def handler_for(site: Site) -> type[BaseHTTPRequestHandler]:
             self.send_header("X-Repo-Commit", COMMIT)
             self.end_headers()
             cuts = site.cuts.get(name)
-            self.wfile.write(body[start : start + cuts.pop(0)] if cuts else body[start:])
+            sent = body[start : start + cuts.pop(0)] if cuts else body[start:]
             self.close_connection = cuts is not None
             if site.gate and name == SHARDS[0]:
+                self.wfile.write(sent[:HELD_AT])
                 site.reached.set()
                 site.gate.wait(20)
+                sent = sent[HELD_AT:]
+            self.wfile.write(sent)
 
     return Handler
 
