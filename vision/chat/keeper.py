@@ -74,7 +74,7 @@ class HostKeeper:
         """The hosts of this user on this machine."""
         self.folder.prepare()
         found = [record for path in sorted(self.folder.run.glob("*.json")) if (record := read_record(path))]
-        return tuple([HostStatus(record, await _health(record)) for record in found])
+        return tuple([HostStatus(record, await _health_if_any(record)) for record in found])
 
     async def end(self, key: str) -> bool:
         """Asks a host to end once it has answered what it works on; False where there is none.
@@ -224,6 +224,13 @@ async def _health(record: Record, *, keep: bool = False) -> Health | None:
         raise _hangs(record) from e
     except VisionError:
         return None  # refused, gone in between, or another program has the port by now
+
+
+async def _health_if_any(record: Record) -> Health | None:
+    try:
+        return await _client(record).health()
+    except VisionError:
+        return None
 
 
 async def _told_to_end(record: Record) -> bool:

@@ -127,7 +127,10 @@ class Launch(Frozen):
 
 
 class Record(Frozen):
-    """A running host: the file that servers find it by. Written and removed by the host, readable to the user alone."""
+    """A running host: the file that servers find it by. Written and removed by the host, readable to the user alone.
+
+    `spec`: what it was started with; another server takes that plan, as it sees less memory than there was before.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # a later version may write more
 
@@ -137,6 +140,7 @@ class Record(Frozen):
     variant: str
     secret: str = Field(repr=False)
     address: Address
+    spec: HostSpec | None = None
 
 
 class Health(Frozen):

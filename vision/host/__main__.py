@@ -6,8 +6,10 @@ import faulthandler
 import logging
 import os
 import sys
+from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import NoReturn
 
 from vision.chat.host_spec import HostSpec
 from vision.chat.record import Launch
@@ -17,17 +19,19 @@ from vision.host.work import Generator
 _LOG_BYTES = 1 << 20
 
 
-def main() -> None:
+def run(make_generator: Callable[[HostSpec], Generator]) -> NoReturn:
+    """The whole life of a host process."""
+    os.umask(0o077)
     launch = Launch.model_validate_json(sys.stdin.buffer.read())
     faulthandler.enable()
-    keep_log(launch.log)
-    serve(launch, _scheduler)
+    _keep_log(launch.log)
+    serve(launch, make_generator)
     # Native threads may still be at work, and there is nothing left that they could spoil.
     logging.shutdown()
     os._exit(0)
 
 
-def keep_log(path: Path) -> None:
+def _keep_log(path: Path) -> None:
     """A bounded log: what happened to the process, never what was asked."""
     handler = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
@@ -42,4 +46,4 @@ def _scheduler(spec: HostSpec) -> Generator:
 
 
 if __name__ == "__main__":
-    main()
+    run(_scheduler)

@@ -30,7 +30,6 @@ _GRACE_S = 1
 
 def serve(launch: Launch, make_generator: Callable[[HostSpec], Generator]) -> None:
     """Serves until idle, told to end or signalled; writes READY to standard output once clients may come."""
-    os.umask(0o077)
     with _bound(launch) as listener:
         asyncio.run(_serve(launch, listener, LateGenerator(lambda: make_generator(launch.spec))))
 
@@ -115,6 +114,7 @@ def _bound(launch: Launch) -> Iterator[socket.socket]:
         variant=launch.spec.plan.variant,
         secret=launch.secret,
         address=address,
+        spec=launch.spec,
     )
     write_record(launch.record, record)
     _tell_ready()

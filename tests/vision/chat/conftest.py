@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 
+from vision.chat.client import ChatClient
 from vision.chat.host_spec import HostSpec
 from vision.chat.keeper import HostKeeper
 from vision.chat.record import StateFolder, read_record
-from vision.chat.types import Ask, ImagePart, Message, TextPart
+from vision.chat.types import Ask, Delta, ImagePart, Message, TextPart
+from vision.errors import VisionError
 from vision.variants.plan import Plan
 
 FAKE_HOST = (sys.executable, "-P", str(Path(__file__).with_name("fake_host.py")))
@@ -63,6 +66,20 @@ def question(text: str, *pictures: bytes) -> Ask:
     return Ask(messages=(Message(role="user", parts=parts),))
 
 
+async def text_of(client: ChatClient, ask: Ask) -> str:
+    return "".join([event.text async for event in client.ask(ask) if isinstance(event, Delta)])
+
+
+async def error_of(client: ChatClient, ask: Ask) -> VisionError:
+    with pytest.raises(VisionError) as caught:
+        await text_of(client, ask)
+    return caught.value
+
+
+async def pid_of(client: ChatClient) -> int:
+    return (await client.health()).pid
+
+
 def exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -82,3 +99,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.005)
+
+
+async def gone(pid: int) -> None:
+    await anyio.to_thread.run_sync(wait_until, lambda: not exists(pid))

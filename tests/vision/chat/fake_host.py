@@ -11,17 +11,16 @@ The spec's plan decides how it loads: variant `fails-to-load` fails, `slow` load
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import threading
 import time
 from pathlib import Path
 
 from vision.chat.host_spec import HostSpec
-from vision.chat.record import Launch
 from vision.chat.types import Delta, Finished, ImagePart, Stage, TextPart, Usage
 from vision.errors import BY_CODE, ModelFailed, OutOfMemory, VisionError
-from vision.host.__main__ import keep_log
-from vision.host.serve import serve
+from vision.host.__main__ import run
 from vision.host.work import GeneratorState, Work
 
 
@@ -109,12 +108,12 @@ def make(spec: HostSpec) -> FakeGenerator:
         raise ImportError("No module named 'torch'")
     if spec.plan.variant == "broken":
         raise ModelFailed("broken", "Mend it.")
+    with (spec.folder / "starts").open("a") as starts:
+        starts.write(f"{os.getpid()}\n")
     return FakeGenerator(spec)
 
 
 if __name__ == "__main__":
-    launch = Launch.model_validate_json(sys.stdin.buffer.read())
-    if launch.spec.plan.variant == "dies-at-start":
+    if "die" in sys.argv:
         sys.exit("libmodel.so: cannot open shared object file")
-    keep_log(launch.log)
-    serve(launch, make)
+    run(make)
