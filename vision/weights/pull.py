@@ -58,7 +58,16 @@ class Puller:
     free_bytes: Callable[[Path], int] = _free_bytes
 
     def look(self, repository: str, revision: str) -> Missing:
-        """Raises DownloadFailed."""
+        """What a pull would fetch. Raises DownloadFailed."""
+        if there := self._without_the_hub(repository, revision):
+            return Missing(
+                repository=repository,
+                commit=there.name,
+                size=verify(there).size,
+                missing=0,
+                free=self.free_bytes(self.cache),
+                cache=self.cache,
+            )
         listing = self._listing(repository, revision)
         folder = RepositoryFolder.of(repository, self.cache)
         missing = sum(file.size - _present(folder, listing, file) for file in listing.files)
@@ -78,7 +87,7 @@ class Puller:
         Raises DownloadFailed, WeightsUnusable when what the repository holds cannot be used, Stopped.
         """
         report(Progress(state="asking"))
-        if self.hub.offline and (there := find_snapshot(repository, revision, self.cache)):
+        if there := self._without_the_hub(repository, revision):
             size = verify(there).size
             report(Progress(state="done", done=size, total=size))
             return Pulled(folder=there, repository=repository, commit=there.name, size=size, fetched=0)
@@ -104,6 +113,10 @@ class Puller:
             size=listing.size,
             fetched=fetched,
         )
+
+    def _without_the_hub(self, repository: str, revision: str) -> Path | None:
+        """What is here when nothing may be asked for."""
+        return find_snapshot(repository, revision, self.cache) if self.hub.offline else None
 
     def _listing(self, repository: str, revision: str) -> Listing:
         attempt = 0
