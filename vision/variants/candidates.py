@@ -11,12 +11,12 @@ from vision.types import Frozen
 from vision.variants.catalogue import Variant
 from vision.variants.estimate import Build, Capacity, can_be_quantised, tiles_in
 from vision.variants.hardware import Gpu, Hardware
-from vision.variants.layout import Offer, fits, largest_first
+from vision.variants.layout import Needs, Offer, largest_first, rooms
 from vision.variants.plan import DeviceKind, Dtype, Quantisation
 from vision.variants.ranking import Goal, Rank, Use, rank
 
 MIB = 1 << 20
-MIN_CAPABILITY = (7, 0)  # Volta: what torch's builds still know, and float16 runs at full rate from here on
+MIN_CAPABILITY = (7, 0)  # Volta: some builds of torch still have it, and float16 is fast from here on
 _INT8_CAPABILITY = (7, 5)  # LLM.int8 multiplies on the tensor cores of Turing and later
 
 # Rungs of a ladder: each takes at least as much as the one below in every respect, so it also costs at least as much.
@@ -68,7 +68,10 @@ class Request(Frozen):
 
 
 class Candidate(NamedTuple):
-    """A build on the devices that it would take, at the highest rung that fits; `rung` is None when none does."""
+    """A build on the devices that it would take, at the highest rung that fits.
+
+    `rung` is None when none does; `least`: bytes it needs on a single device at the lowest rung.
+    """
 
     build: Build
     offers: list[Offer]
@@ -76,6 +79,7 @@ class Candidate(NamedTuple):
     rung: int | None
     rank: Rank
     feature_cache: int
+    least: int
 
 
 class Group(NamedTuple):
@@ -92,35 +96,49 @@ class Group(NamedTuple):
 
 def unusable(gpu: Gpu) -> str | None:
     """Why a GPU cannot be used at all."""
-    if gpu.compute_capability is not None and gpu.compute_capability < MIN_CAPABILITY:
-        major, minor = gpu.compute_capability
-        return f"compute capability {major}.{minor} is below {MIN_CAPABILITY[0]}.{MIN_CAPABILITY[1]}"
-    return None
+    if not before(gpu, MIN_CAPABILITY):
+        return None
+    return f"its compute capability is below {MIN_CAPABILITY[0]}.{MIN_CAPABILITY[1]}, which torch no longer supports"
+
+
+def before(gpu: Gpu, capability: tuple[int, int]) -> bool:
+    """Whether a GPU is known to be of an older architecture."""
+    return gpu.compute_capability is not None and gpu.compute_capability < capability
 
 
 def groups(hardware: Hardware, policy: Policy) -> list[Group]:
-    """GPUs of one vendor together, those with bfloat16 also among themselves, and each one alone."""
+    """GPUs of one vendor together, those of a newer architecture also among themselves, and each one alone.
+
+    So an old GPU beside new ones takes nothing away from what the new ones can do.
+    """
     usable = [gpu for gpu in hardware.gpus if unusable(gpu) is None and policy.device in ("auto", gpu.kind)]
     found: list[tuple[Gpu, ...]] = [(gpu,) for gpu in usable]
     for vendor in ("nvidia", "amd"):
         whole = tuple(gpu for gpu in usable if gpu.vendor == vendor and not gpu.mig)
-        modern = tuple(gpu for gpu in whole if gpu.bf16)
-        found += [members for members in dict.fromkeys((whole, modern)) if len(members) > 1]
+        turing = tuple(gpu for gpu in whole if not before(gpu, _INT8_CAPABILITY))
+        modern = tuple(gpu for gpu in turing if gpu.bf16)
+        found += [members for members in dict.fromkeys((whole, turing, modern)) if len(members) > 1]
     return [Group(gpus[0].kind, gpus, _offers(gpus, policy)) for gpus in found]
 
 
 def candidates(hardware: Hardware, policy: Policy, request: Request, variant: Variant) -> Iterator[Candidate]:
     """Every build of the variant on every group and number of devices, on the CPU last."""
+    ladders: dict[tuple[Quantisation, Dtype, DeviceKind], _Ladder] = {}
     for group in groups(hardware, policy):
         inside = _FEATURE_CACHE if group.kind == "mps" else 0  # one memory for both
         for quantisation in _quantisations(variant, group, policy, request):
             build = Build(variant, quantisation, group.dtype, group.kind)
+            ladder = ladders.get(build[1:])
+            if ladder is None:
+                ladder = ladders[build[1:]] = _Ladder(build, GPU_LADDER, inside, request)
             for count in range(1 if len(group.gpus) == 1 else 2, len(group.offers) + 1):
-                yield _highest(build, GPU_LADDER, group.offers[:count], inside, policy, request)
+                yield _highest(ladder, group.offers[:count], policy)
     if policy.device in ("auto", "cpu") and policy.quantisation in ("auto", "none"):
         dtype: Dtype = "bfloat16" if hardware.cpu_bf16 else "float32"
+        build = Build(variant, "none", dtype, "cpu")
         offer = Offer(int((hardware.free_ram or 0) * policy.memory_fraction), 0)
-        yield _highest(Build(variant, "none", dtype, "cpu"), CPU_LADDER, [offer], _FEATURE_CACHE_CPU, policy, request)
+        ladder = _Ladder(build, CPU_LADDER, _FEATURE_CACHE_CPU, request)
+        yield _highest(ladder, [offer], policy)
 
 
 def feature_cache_bytes(hardware: Hardware, policy: Policy, kind: DeviceKind) -> int:
@@ -141,29 +159,37 @@ def capacity_for(variant: Variant, rung: Capacity, request: Request) -> Capacity
     )
 
 
-def _highest(
-    build: Build,
-    ladder: tuple[Capacity, ...],
-    offers: list[Offer],
-    features: int,
-    policy: Policy,
-    request: Request,
-) -> Candidate:
+class _Ladder:
+    """The rungs of a build with what each needs, worked out when it is reached: most builds fit on all or on none."""
+
+    def __init__(self, build: Build, rungs: tuple[Capacity, ...], feature_cache: int, request: Request) -> None:
+        self.build = build
+        self.feature_cache = feature_cache
+        self.wanted_tiles = request.max_tiles
+        self.capacities = [capacity_for(build.variant, rung, request) for rung in rungs]
+        self._needs: list[Needs] = []
+
+    def needs(self, rung: int) -> Needs:
+        while len(self._needs) <= rung:
+            self._needs.append(Needs.of(self.build, self.capacities[len(self._needs)], self.feature_cache))
+        return self._needs[rung]
+
+
+def _highest(ladder: _Ladder, offers: list[Offer], policy: Policy) -> Candidate:
     fitting = None
-    capacity = capacity_for(build.variant, ladder[0], request)
-    for number, rung in enumerate(ladder):
-        tried = capacity_for(build.variant, rung, request)
-        if not fits(build, tried, offers, features):
+    for rung in range(len(ladder.capacities)):
+        if rooms(ladder.needs(rung), offers) is None:
             break
-        fitting, capacity = number, tried
-    enough = request.max_tiles is None or capacity.max_tiles >= request.max_tiles
-    placed = rank(build, policy.goal, policy.use, enough, fitting or 0, len(offers))
-    return Candidate(build, offers, capacity, fitting, placed, features)
+        fitting = rung
+    capacity = ladder.capacities[fitting or 0]
+    enough = ladder.wanted_tiles is None or capacity.max_tiles >= ladder.wanted_tiles
+    place = rank(ladder.build, policy.goal, policy.use, enough, fitting or 0, len(offers))
+    return Candidate(ladder.build, offers, capacity, fitting, place, ladder.feature_cache, ladder.needs(0).together)
 
 
 def _quantisations(variant: Variant, group: Group, policy: Policy, request: Request) -> list[Quantisation]:
     wanted: list[Quantisation] = ["none", "int8", "nf4"] if policy.quantisation == "auto" else [policy.quantisation]
-    allowed = [q for q in wanted if q == "none" or _can_quantise(variant, group, q)]
+    allowed: list[Quantisation] = [q for q in wanted if q == "none" or _can_quantise(variant, group, q)]
     if request.awq and policy.quantisation == "auto" and variant.awq_repository and group.gpus[0].vendor == "nvidia":
         allowed.append("awq")
     return allowed
@@ -173,7 +199,7 @@ def _can_quantise(variant: Variant, group: Group, quantisation: Quantisation) ->
     """bitsandbytes is relied on for NVIDIA alone."""
     if not can_be_quantised(variant) or any(gpu.vendor != "nvidia" for gpu in group.gpus):
         return False
-    return quantisation != "int8" or all((gpu.compute_capability or (8, 0)) >= _INT8_CAPABILITY for gpu in group.gpus)
+    return quantisation != "int8" or not any(before(gpu, _INT8_CAPABILITY) for gpu in group.gpus)
 
 
 def _offers(gpus: tuple[Gpu, ...], policy: Policy) -> list[Offer]:

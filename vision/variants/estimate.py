@@ -22,15 +22,18 @@ VISION_CHUNK: dict[DeviceKind, int] = {"cuda": 8, "xpu": 8, "mps": 8, "cpu": 1}
 PREFILL_CHUNK = 2048
 
 # Before any tensor: on a GPU the driver's context with the kernels of torch, cuBLAS and bitsandbytes, on the CPU the
-# interpreter with torch and transformers. Estimates, except cpu: 0.45 GiB over weights and KV was seen on a 1B shape.
-CONTEXT_BYTES: dict[DeviceKind, int] = {"cuda": 600 * MIB, "xpu": 600 * MIB, "mps": 400 * MIB, "cpu": 600 * MIB}
+# interpreter with torch and transformers. Estimates, except cpu: 0.45 GiB beside weights was seen on a 1B shape.
+CONTEXT_BYTES: dict[DeviceKind, int] = {"cuda": 600 * MIB, "xpu": 600 * MIB, "mps": 400 * MIB, "cpu": 448 * MIB}
 WORKSPACE_BYTES: dict[DeviceKind, int] = {"cuda": 64 * MIB, "xpu": 64 * MIB, "mps": 64 * MIB, "cpu": 0}
 # torch's allocator: blocks of weights are rounded up to 2 MiB; tensors that come and go leave gaps.
 WEIGHT_ROUNDING = 0.005
 FRAGMENTATION = 0.05
-# AWQ with groups of 128: 4 bits, and a float16 scale and a 4-bit zero a group. nf4 with double quantisation: 4.127 bits.
+# AWQ with groups of 128: 4 bits, and a float16 scale and a 4-bit zero a group. nf4: with double quantisation.
 AWQ_BITS = 4 + (16 + 4) / 128
 NF4_BITS = 4.127
+# Tokens of a prompt that are kept for an answer and a question beside the tiles.
+ANSWER_TOKENS = 1024
+QUESTION_TOKENS = 256
 
 
 class Capacity(Frozen):
@@ -70,7 +73,7 @@ class Cost(NamedTuple):
 
 
 def base_cost(build: Build, capacity: Capacity, first: bool, feature_cache: int = 0) -> Cost:
-    """A device's bytes without its layers. `feature_cache`: bytes of vision features that this device's memory holds."""
+    """A device's bytes without its layers. `feature_cache`: bytes of vision features in this device's memory."""
     weights = weights_beside_layers(build) if first else 0
     activations = _peak_activations(build, capacity, first)
     caches = feature_cache if first else 0
@@ -116,10 +119,6 @@ def can_be_quantised(variant: Variant) -> bool:
 def tiles_in(context: int) -> int:
     """Most tiles (beside the thumbnail) of one picture in a prompt of so many tokens with its question and answer."""
     return max(1, (context - ANSWER_TOKENS - QUESTION_TOKENS) // TOKENS_PER_TILE - 1)
-
-
-ANSWER_TOKENS = 1024
-QUESTION_TOKENS = 256
 
 
 def _total_bytes(variant: Variant, quantisation: Quantisation) -> int:

@@ -17,7 +17,7 @@ class Offer(NamedTuple):
     """Bytes that may be used on a device."""
 
     available: int
-    index: int
+    device: int
 
 
 class Layout(NamedTuple):
@@ -29,19 +29,45 @@ class Layout(NamedTuple):
 
 
 def largest_first(offers: list[Offer]) -> list[Offer]:
-    return sorted(offers, key=lambda offer: (-offer.available, offer.index))
+    return sorted(offers, key=lambda offer: (-offer.available, offer.device))
 
 
-def fits(build: Build, capacity: Capacity, offers: list[Offer], feature_cache: int = 0) -> bool:
-    """Whether the model goes on these devices, given largest first."""
-    rooms = _rooms(build, capacity, offers, feature_cache)
-    return rooms is not None and sum(rooms) >= build.variant.text.layers
+class Needs(NamedTuple):
+    """Bytes of a build at one capacity: the first device and any other without layers, and one layer."""
+
+    first: int
+    other: int
+    layer: int
+    layers: int
+
+    @classmethod
+    def of(cls, build: Build, capacity: Capacity, feature_cache: int = 0) -> Needs:
+        return cls(
+            base_cost(build, capacity, first=True, feature_cache=feature_cache).total,
+            base_cost(build, capacity, first=False).total,
+            layer_cost(build, capacity).total,
+            build.variant.text.layers,
+        )
+
+    @property
+    def together(self) -> int:
+        """The whole model on a single device."""
+        return self.first + self.layers * self.layer
+
+
+def rooms(needs: Needs, offers: list[Offer]) -> list[int] | None:
+    """Layers that each device can take, given largest first; None when the model does not fit."""
+    first = offers[0].available - needs.first
+    if first < 0:
+        return None
+    found = [first // needs.layer, *(max(0, offer.available - needs.other) // needs.layer for offer in offers[1:])]
+    return found if sum(found) >= needs.layers else None
 
 
 def place(build: Build, capacity: Capacity, offers: list[Offer], feature_cache: int = 0) -> Layout | None:
     """The layout that leaves the most bytes free on the fullest device; None where the model does not fit."""
-    rooms = _rooms(build, capacity, offers, feature_cache)
-    if rooms is None or sum(rooms) < build.variant.text.layers:
+    room = rooms(Needs.of(build, capacity, feature_cache), offers)
+    if room is None:
         return None
     layer = layer_cost(build, capacity)
     bases = [base_cost(build, capacity, first=i == 0, feature_cache=feature_cache) for i in range(len(offers))]
@@ -50,14 +76,14 @@ def place(build: Build, capacity: Capacity, offers: list[Offer], feature_cache: 
         left = [
             (offer.available - base.total - count * layer.total, -i)
             for i, (offer, base, count) in enumerate(zip(offers, bases, held, strict=True))
-            if count < rooms[i]
+            if count < room[i]
         ]
         held[-max(left)[1]] += 1
     used = [i for i, count in enumerate(held) if count or i == 0]
     parts = tuple(
-        part(device_name(build, offers[i].index), bases[i], layer, held[i], offers[i].available) for i in used
+        part(device_name(build, offers[i].device), bases[i], layer, held[i], offers[i].available) for i in used
     )
-    return Layout(tuple(offers[i].index for i in used), tuple(held[i] for i in used), parts)
+    return Layout(tuple(offers[i].device for i in used), tuple(held[i] for i in used), parts)
 
 
 def device_map(layout: Layout) -> dict[str, int]:
@@ -81,21 +107,5 @@ def device_map(layout: Layout) -> dict[str, int]:
     return placed | {f"{language}.layers.{i}": device for i, device in enumerate(owners)}
 
 
-def needed(build: Build, capacity: Capacity, feature_cache: int = 0) -> int:
-    """Bytes for the whole model on a single device."""
-    base = base_cost(build, capacity, first=True, feature_cache=feature_cache)
-    return base.total + build.variant.text.layers * layer_cost(build, capacity).total
-
-
 def device_name(build: Build, index: int) -> str:
     return build.kind if build.kind in ("cpu", "mps") else f"{build.kind}:{index}"
-
-
-def _rooms(build: Build, capacity: Capacity, offers: list[Offer], feature_cache: int) -> list[int] | None:
-    """Layers that each device can take; None when the first cannot even hold what goes beside the layers."""
-    layer = layer_cost(build, capacity).total
-    first = offers[0].available - base_cost(build, capacity, first=True, feature_cache=feature_cache).total
-    if first < 0:
-        return None
-    other = base_cost(build, capacity, first=False).total
-    return [first // layer, *(max(0, offer.available - other) // layer for offer in offers[1:])]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from vision.variants.candidates import MIN_CAPABILITY, Candidate, Policy, Request, unusable
+from vision.variants.candidates import Candidate, Policy, Request, before, unusable
 from vision.variants.catalogue import Variant, variants
 from vision.variants.estimate import can_be_quantised
-from vision.variants.hardware import Gpu, Hardware
-from vision.variants.layout import Layout, needed
+from vision.variants.hardware import Hardware
+from vision.variants.layout import Layout
 from vision.variants.plan import Quantisation, Rejected
 from vision.variants.ranking import PENALTY, published
 
+_AMPERE = (8, 0)
 _QUANTISATIONS: tuple[Quantisation, ...] = ("none", "int8", "nf4", "awq")
 
 
@@ -54,13 +55,15 @@ def rejections(
 def _why_not_so(
     variant: Variant, quantisation: Quantisation, ways: list[Candidate], best: Candidate, policy: Policy
 ) -> str | None:
-    """None where there is nothing to say: the plan itself, and what the policy or the device leaves out."""
+    """None where there is nothing to say: it is the plan, or it fits unquantised, or the policy leaves it out."""
     if best.build.variant == variant and best.build.quantisation == quantisation:
+        return None
+    if quantisation != "none" and any(c.rung is not None and c.build.quantisation == "none" for c in ways):
         return None
     same = [candidate for candidate in ways if candidate.build.quantisation == quantisation]
     if same:
         return _why_not(same, best, policy)
-    if quantisation == "awq" and variant.awq_repository:
+    if quantisation == "awq" and variant.awq_repository and best.rank.on_gpu:
         return f"{variant.awq_repository} is for LMDeploy; the model host here does not read it"
     if quantisation == "nf4" and policy.quantisation == "auto" and best.rank.on_gpu and not can_be_quantised(variant):
         return "bitsandbytes leaves fused experts as they are"
@@ -70,7 +73,7 @@ def _why_not_so(
 def _why_not(ways: list[Candidate], best: Candidate, policy: Policy) -> str:
     fitting = [candidate for candidate in ways if candidate.rung is not None]
     if not fitting:
-        least = min(needed(c.build, c.capacity, c.feature_cache) for c in ways)
+        least = min(candidate.least for candidate in ways)
         most = max(sum(offer.available for offer in c.offers) for c in ways)
         short = "its parts do not fit on the devices" if least <= most else f"{gigabytes(most)} may be used"
         return f"needs {gigabytes(least)} at the least; {short}"
@@ -135,14 +138,10 @@ def _why_quantisation(policy: Policy, best: Candidate) -> str:
 def _why_attention(hardware: Hardware, best: Candidate, layout: Layout) -> str:
     if best.build.kind != "cuda":
         return "attention by torch's SDPA"
-    used = [gpu for gpu in hardware.gpus if gpu.index in layout.devices]
-    if any(_before_ampere(gpu) for gpu in used):
+    used = [gpu for gpu in hardware.gpus if gpu.kind == "cuda" and gpu.index in layout.devices]
+    if any(before(gpu, _AMPERE) for gpu in used):
         return "attention by torch's SDPA, whose memory-efficient kernel runs here; flash attention needs Ampere"
     return "attention by torch's SDPA, which has flash kernels of its own; the package flash_attn is not needed"
-
-
-def _before_ampere(gpu: Gpu) -> bool:
-    return gpu.compute_capability is not None and MIN_CAPABILITY <= gpu.compute_capability < (8, 0)
 
 
 def _why_capacity(request: Request, best: Candidate) -> str:

@@ -11,12 +11,12 @@ from vision.variants.candidates import Candidate, Policy, Request, candidates, f
 from vision.variants.catalogue import Variant, variant_named, variants
 from vision.variants.estimate import can_be_quantised, kv_bytes_per_token
 from vision.variants.hardware import Hardware
-from vision.variants.layout import device_map, needed, place
+from vision.variants.layout import device_map, place
 from vision.variants.plan import Plan, Rejected
-from vision.variants.ranking import SLOW_ON_CPU
+from vision.variants.ranking import SLOW_ON_CPU, Rank
 from vision.variants.reasons import gigabytes, reasons, rejections
 
-__all__ = ["Policy", "Request", "plan"]
+__all__ = ["Policy", "Request", "best_rank", "plan"]
 
 
 def plan(hardware: Hardware, policy: Policy | None = None, request: Request | None = None) -> Plan:
@@ -27,17 +27,30 @@ def plan(hardware: Hardware, policy: Policy | None = None, request: Request | No
     variants that are too slow for a CPU).
     """
     policy, request = policy or Policy(), request or Request()
+    tried = _tried(hardware, policy, request)
+    best = _best(hardware, policy, request, tried)
     allowed = _allowed(policy, request)
-    _check_device(hardware, policy)
-    tried = {variant.name: list(candidates(hardware, policy, request, variant)) for variant in variants()}
-    _check_quantisation(policy, [candidate for variant in allowed for candidate in tried[variant.name]])
-    eligible = [candidate for variant in allowed for candidate in tried[variant.name] if _bearable(candidate, policy)]
-    fitting = [candidate for candidate in eligible if candidate.rung is not None]
-    if not fitting:
-        raise _nothing(hardware, policy, [candidate for variant in allowed for candidate in tried[variant.name]])
-    best = max(fitting, key=lambda c: (c.rank, c.build.variant.name, c.build.kind, [-o.index for o in c.offers]))
     left_out = {v.name: _why_left_out(v, policy, request) for v in variants() if v not in allowed}
     return _plan(hardware, policy, request, best, rejections(tried, best, policy, left_out))
+
+
+def best_rank(hardware: Hardware, policy: Policy, request: Request) -> Rank:
+    """Where the plan stands in the order of all plans. Raises as `plan` does."""
+    return _best(hardware, policy, request, _tried(hardware, policy, request)).rank
+
+
+def _tried(hardware: Hardware, policy: Policy, request: Request) -> dict[str, list[Candidate]]:
+    return {variant.name: list(candidates(hardware, policy, request, variant)) for variant in variants()}
+
+
+def _best(hardware: Hardware, policy: Policy, request: Request, tried: dict[str, list[Candidate]]) -> Candidate:
+    _check_device(hardware, policy)
+    allowed = [candidate for variant in _allowed(policy, request) for candidate in tried[variant.name]]
+    _check_quantisation(policy, allowed)
+    fitting = [candidate for candidate in allowed if candidate.rung is not None and _bearable(candidate, policy)]
+    if not fitting:
+        raise _nothing(hardware, allowed)
+    return max(fitting, key=lambda c: (c.rank, c.build.variant.name, c.build.kind, [-o.device for o in c.offers]))
 
 
 def _plan(
@@ -129,7 +142,7 @@ def _check_quantisation(policy: Policy, tried: list[Candidate]) -> None:
     )
 
 
-def _nothing(hardware: Hardware, policy: Policy, tried: list[Candidate]) -> OutOfMemory | EngineUnavailable:
+def _nothing(hardware: Hardware, tried: list[Candidate]) -> OutOfMemory | EngineUnavailable:
     """The error for a machine on which nothing fits: what the smallest would have needed."""
     fitting = [candidate for candidate in tried if candidate.rung is not None]
     if fitting:
@@ -142,9 +155,9 @@ def _nothing(hardware: Hardware, policy: Policy, tried: list[Candidate]) -> OutO
             "this system does not tell how much memory is free, and there is no GPU",
             "Use a remote engine, or a machine with a GPU.",
         )
-    least = min(tried, key=lambda c: needed(c.build, c.capacity, c.feature_cache))
+    least = min(tried, key=lambda candidate: candidate.least)
     most = max(sum(offer.available for offer in candidate.offers) for candidate in tried)
-    amount = gigabytes(needed(least.build, least.capacity, least.feature_cache))
+    amount = gigabytes(least.least)
     where = "memory" if least.build.kind == "cpu" else "GPU memory"
     return OutOfMemory(
         f"{least.build.variant.name} needs about {amount} of {where}, and {gigabytes(most)} may be used here",
