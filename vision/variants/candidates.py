@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field
-
-from vision.types import Frozen
 from vision.variants.catalogue import Variant
 from vision.variants.estimate import Build, Capacity, can_be_quantised, tiles_in
 from vision.variants.hardware import Gpu, Hardware
 from vision.variants.layout import Needs, Offer, largest_first, rooms
 from vision.variants.plan import DeviceKind, Dtype, Quantisation
-from vision.variants.ranking import Goal, Rank, Use, rank
+from vision.variants.policy import Policy, Request
+from vision.variants.ranking import Rank, rank
 
 MIB = 1 << 20
 MIN_CAPABILITY = (7, 0)  # Volta: some builds of torch still have it, and float16 is fast from here on
@@ -39,32 +37,6 @@ CPU_LADDER = (
 )
 _FEATURE_CACHE = 256 * MIB
 _FEATURE_CACHE_CPU = 64 * MIB
-
-
-class Policy(Frozen):
-    """What the user wants. `variant`: a pinned one; `memory_fraction`: share of the free memory that may be used.
-
-    `quantisation`: auto takes int8 or nf4 where that buys a better variant; none, int8 and nf4 leave no choice.
-    """
-
-    goal: Goal = "balanced"
-    use: Use = "general"
-    memory_fraction: float = Field(default=0.9, gt=0, le=1)
-    quantisation: Literal["auto", "none", "int8", "nf4"] = "auto"
-    variant: str | None = None
-    device: Literal["auto", "cpu", "cuda", "mps", "xpu"] = "auto"
-
-
-class Request(Frozen):
-    """What the asker has and needs. `available`: variants whose weights are here, None for any of the catalogue.
-
-    `max_tiles`: tiles that a picture should be cut into. `awq`: the plan is for software that reads the AWQ
-    repositories (LMDeploy, vLLM); the model host here does not.
-    """
-
-    available: frozenset[str] | None = None
-    max_tiles: int | None = Field(default=None, ge=1)
-    awq: bool = False
 
 
 class Candidate(NamedTuple):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from vision.variants.candidates import Candidate, Policy, Request, before, unusable
+from vision.variants.candidates import Candidate, before, unusable
 from vision.variants.catalogue import Variant, variants
 from vision.variants.estimate import can_be_quantised
 from vision.variants.hardware import Hardware
 from vision.variants.layout import Layout
 from vision.variants.plan import Quantisation, Rejected
+from vision.variants.policy import Policy, Request
 from vision.variants.ranking import PENALTY, published
 
 _AMPERE = (8, 0)

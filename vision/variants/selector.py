@@ -7,12 +7,13 @@ rest by one total order (`ranking`) is the plan. Why the others were not taken s
 from __future__ import annotations
 
 from vision.errors import ConfigError, EngineUnavailable, OutOfMemory, WeightsUnusable
-from vision.variants.candidates import Candidate, Policy, Request, candidates, feature_cache_bytes, unusable
+from vision.variants.candidates import Candidate, candidates, feature_cache_bytes, unusable
 from vision.variants.catalogue import Variant, variant_named, variants
 from vision.variants.estimate import can_be_quantised, kv_bytes_per_token
 from vision.variants.hardware import Hardware
 from vision.variants.layout import device_map, place
 from vision.variants.plan import Plan, Rejected
+from vision.variants.policy import Policy, Request
 from vision.variants.ranking import SLOW_ON_CPU, Rank
 from vision.variants.reasons import gigabytes, reasons, rejections
 
