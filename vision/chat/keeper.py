@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import anyio.to_thread
 
@@ -151,8 +150,7 @@ class HostKeeper:
             log=self.folder.log(key),
         )
         said = launch.log.with_suffix(".stderr")
-        with said.open("wb") as stderr:
-            process = self._spawn(stderr)
+        process = self._spawn(said)
         ready = _hand_over(process, launch)
         # Reaped as soon as it ends, for as long as this server lives; a zombie would look alive to other servers.
         threading.Thread(target=process.wait, name="reap-model-host", daemon=True).start()
@@ -161,7 +159,7 @@ class HostKeeper:
             raise _not_started(process.wait(), said)
         return record
 
-    def _spawn(self, stderr: BinaryIO) -> subprocess.Popen[bytes]:
+    def _spawn(self, said: Path) -> subprocess.Popen[bytes]:
         """A process on its own: it outlives this server, and Ctrl-C in a terminal does not reach it.
 
         Its environment is ours, as HF_*, CUDA_VISIBLE_DEVICES and the like decide what it can use.
@@ -170,18 +168,20 @@ class HostKeeper:
         if sys.platform == "win32":
             flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         try:
-            return subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                cwd=self.folder.run,  # holds nothing that could be imported, and is never unmounted under it
-                start_new_session=True,
-                creationflags=flags,
-            )
+            with said.open("wb") as stderr:
+                return subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    cwd=self.folder.run,  # holds nothing that could be imported, and is never unmounted under it
+                    start_new_session=True,
+                    creationflags=flags,
+                )
         except OSError as e:
             raise EngineUnavailable(
-                f"the model host could not be started ({e.strerror})", "Free memory or processes, then try again."
+                f"the model host could not be started ({e.strerror})",
+                "Free memory, disk space or processes, then try again.",
             ) from e
 
 

@@ -15,12 +15,12 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from vision.chat.host_spec import HostSpec
-from vision.errors import AccessDenied
+from vision.errors import AccessDenied, EngineUnavailable
 from vision.types import Frozen
 
 _NAME = "internvl-mcp"
@@ -36,10 +36,19 @@ class StateFolder:
     logs: Path
 
     def prepare(self) -> None:
-        """Makes the folders, for this user alone. Raises AccessDenied where somebody else could get at them."""
+        """Makes the folders, for this user alone.
+
+        Raises AccessDenied where somebody else could get at them, EngineUnavailable where they cannot be made.
+        """
         for folder in (self.run, self.logs):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _require_private(folder)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _require_private(folder)
+            except OSError as e:
+                raise EngineUnavailable(
+                    f"the folder {folder} for the model host cannot be used ({e.strerror})",
+                    "Set XDG_RUNTIME_DIR and XDG_STATE_HOME to folders you may write to.",
+                ) from e
 
     def lock(self, key: str) -> Path:
         return self.run / f"{key}.lock"
@@ -85,7 +94,8 @@ def _require_private(folder: Path) -> None:
         )
     if found.st_mode & 0o022:
         raise AccessDenied(f"others may write to {folder}", "Remove it: it is made anew, for you alone.")
-    folder.chmod(0o700)
+    if found.st_mode & 0o077:
+        folder.chmod(0o700)
 
 
 def host_key(spec: HostSpec) -> str:
@@ -140,7 +150,7 @@ class Record(Frozen):
     variant: str
     secret: str = Field(repr=False)
     address: Address
-    spec: HostSpec | None = None
+    spec: Annotated[HostSpec | None, WrapValidator(_readable)] = None
 
 
 class Health(Frozen):

@@ -93,7 +93,7 @@ class ChatRequest(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-def read_request(body: bytes) -> tuple[ChatRequest, Ask]:
+def read_request(body: bytes | bytearray) -> tuple[ChatRequest, Ask]:
     """The request and what it asks. Takes long for many megabytes. Raises InvalidArgument."""
     try:
         request = ChatRequest.model_validate_json(body)

@@ -121,7 +121,7 @@ async def _read(request: Request) -> tuple[ChatRequest, Ask]:
     return await anyio.to_thread.run_sync(read_request, body)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request) -> bytearray:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit():
         _require_within(int(declared))
@@ -129,7 +129,7 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         _require_within(len(body))
-    return bytes(body)
+    return body
 
 
 def _require_within(size: int) -> None:

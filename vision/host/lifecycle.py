@@ -47,7 +47,7 @@ class Question:
 
 
 class Lifecycle:
-    """Used on one event loop. `stop` is called once, when nothing keeps the process any more."""
+    """Used on one event loop. `stop` is called when nothing keeps the process any more, possibly twice."""
 
     def __init__(self, generator: Generator, idle_unload_s: float, stop: Callable[[], None]) -> None:
         self.generator = generator

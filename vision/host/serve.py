@@ -122,9 +122,9 @@ def _bound(launch: Launch) -> Iterator[socket.socket]:
         yield listener
     finally:
         listener.close()
-        if address.socket is not None:
-            address.socket.unlink(missing_ok=True)
-        if read_record(launch.record) == record:
+        if read_record(launch.record) == record:  # or else another host has taken this one's place, and its socket
+            if address.socket is not None:
+                address.socket.unlink(missing_ok=True)
             launch.record.unlink(missing_ok=True)
 
 

@@ -274,6 +274,7 @@ async def test_status_lists_hosts_and_end_ends_them(keeper: HostKeeper, spec: Sp
     found = {status.record.variant: status for status in await keeper.status()}
     assert sorted(found) == ["one", "two"]
     assert found["one"].health is not None
+    assert found["one"].record.spec == spec("one")
     assert await keeper.end(found["one"].record.key)
     assert not exists(pids[0])
     assert exists(pids[1])
