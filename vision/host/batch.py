@@ -44,9 +44,8 @@ class Row:
         """Tokens in the cache."""
         return len(self.prompt.ids) + len(self.tokens) - 1
 
-    def take(self, logits: torch.Tensor) -> bool:
-        """Picks the next token from (vocabulary,) logits and emits its text; True when the answer is complete."""
-        token = self.sampler.pick(logits)
+    def take(self, token: int) -> bool:
+        """Adds the next token and emits its text; True when the answer is complete."""
         self.tokens.append(token)
         if token in self.ends:
             return self._finish("stop")
@@ -121,9 +120,12 @@ class Batch:
         if any(pads):
             mask = (torch.arange(width + 1)[None] >= torch.tensor(pads)[:, None]).long()
         logits = self._model.step(tokens, self._cache, mask, places)
-        if all(row.work.ask.temperature == 0 for row in self.rows):
-            logits = logits.cpu()  # once for all rows: each copy from a device waits for it
-        return [row for place, row in enumerate(self.rows) if row.take(logits[place])]
+        likeliest = logits.argmax(-1).tolist()  # for all rows at once: each look at a device waits for it
+        return [
+            row
+            for place, row in enumerate(self.rows)
+            if row.take(row.sampler.pick(logits[place]) if row.sampler.draws else likeliest[place])
+        ]
 
     def undo_step(self) -> None:
         """After a step that failed half-way: layers that had already taken the new token lose it again."""

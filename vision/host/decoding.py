@@ -18,6 +18,7 @@ class Sampler:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
+        self.draws = ask.temperature > 0
         self._random = torch.Generator()
         if ask.seed is not None:
             self._random.manual_seed(ask.seed)
@@ -27,7 +28,7 @@ class Sampler:
     def pick(self, logits: torch.Tensor) -> int:
         """`logits`: (vocabulary,) float32."""
         ask = self._ask
-        if ask.temperature == 0:
+        if not self.draws:
             return int(logits.argmax())
         scores = logits.cpu() / ask.temperature
         ordered, ids = scores.sort(descending=True)

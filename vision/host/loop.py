@@ -116,7 +116,7 @@ class Loop:
 
     def _join(self, admitted: Admitted) -> None:
         row = admitted.row
-        if row.work.cancelled or row.take(admitted.logits):
+        if row.work.cancelled or row.take(row.sampler.pick(admitted.logits)):
             return
         self._batch.add(row, admitted.cache)
 
