@@ -1,4 +1,6 @@
-"""analyze_video: what happens in a video and when. The embedded engine measures and reads; it does not interpret."""
+"""analyze_video: what happens in a video and when. What is measured and read makes the timeline; a model that is shown
+frames says what happens.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +11,28 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.common import NEEDS_MODEL, OCR_ENGINE, CursorText, Source, source_facts
+from tools.asking import Spoken, answer_room, ask, silent
+from tools.common import CursorText, Source, needs_model, source_facts
 from tools.cursor import Cursors
 from tools.paging import At, Budget, fill, tokens_of
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
 from vision.config import Settings
+from vision.engine.choice import Choice
 from vision.media.video_text import merge_text
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
+from vision.prompts.video import Frame, VideoPrompt, ask_video
 from vision.service import FrameText, VisionService
 from vision.types import Box, Frozen, TextLine
 
 _OVERHEAD_TOKENS = 900
 # Reading one frame may take this long; none is begun when less is left for the reply.
 _FRAME_READ_S = 4.0
+# With a model, no frame's text is read any more when less than this share of the reply's time is left for it.
+_MODEL_SHARE = 0.6
+# Frames for a question unless max_frames says so: the reference's evaluations take 16 (MVBench) and up.
+_FRAMES = 16
 # Two looks at the same video may differ so much about when a stretch ends.
 _SAME_TIME_S = 0.02
 _CURSORS = Cursors("analyze_video", 5, ("start", "end", "max_frames"))
@@ -32,13 +41,17 @@ _CURSORS = Cursors("analyze_video", 5, ("start", "end", "max_frames"))
 class AnalyzeVideoParameters(Parameters):
     source: Source
     question: Annotated[
-        str | None, Field(description="What you want to know; the embedded engine returns the timeline to reason from")
+        str | None, Field(description="What you want to know, in your language; without it the video is described")
     ] = None
     start: Annotated[float | None, Field(ge=0, allow_inf_nan=False, description="Look from this second on")] = None
     end: Annotated[float | None, Field(gt=0, allow_inf_nan=False, description="Look up to this second")] = None
     max_frames: Annotated[
         int,
-        Field(ge=1, le=512, description="Most frames whose text is read in one reply; the server has its own bound"),
+        Field(
+            ge=1,
+            le=512,
+            description="Most frames whose text is read in one reply, and that a model is shown; the server has bounds",
+        ),
     ] = 24
     cursor: CursorText = None
 
@@ -118,9 +131,12 @@ class _Seen:
         self.shots = 0
         self.frames: list[tuple[float, tuple[TextLine, ...]]] = []
         self.unread: list[float] = []
+        self.shown: list[Frame] = []
 
-    def add(self, item: VideoFacts | Shot | Stretch | Subtitle | Watched | FrameText) -> None:
-        if isinstance(item, VideoFacts):
+    def add(self, item: VideoFacts | Shot | Stretch | Subtitle | Watched | FrameText | Frame) -> None:
+        if isinstance(item, Frame):
+            self.shown.append(item)
+        elif isinstance(item, VideoFacts):
             self.facts = item
             if not self.place.known:  # they come from the header, all at once
                 self.entries += [_entry(c.start_s, c.end_s, "chapter", c.title) for c in item.chapters]
@@ -196,52 +212,80 @@ def _entry(start_s: float, end_s: float, kind: str, text: str) -> TimelineEntry:
 
 
 async def run(service: VisionService, parameters: AnalyzeVideoParameters, call: Call) -> AnalyzeVideoResult:
+    given_frames = "max_frames" in parameters.model_fields_set
     parameters, start = _CURSORS.resume(parameters, parameters.cursor)
+    choice = await service.engine.choice()
+    # A cursor goes on with the timeline; only a question asks the model again.
+    asking = choice.plan is not None and (parameters.cursor is None or parameters.question is not None)
+    keep_s = min(_FRAME_READ_S, call.reply_within_s / 4)
     with await service.open(parameters.source, call) as media:
         start.check(media.opened.sha256)
         seen = _Seen(_Place(*start.place))
         events = service.watch(
             media, call, start_s=seen.place.start / 1000 if seen.place.start else parameters.start,
             end_s=parameters.end, max_frames=parameters.max_frames,
-            keep_s=min(_FRAME_READ_S, call.reply_within_s / 4),
+            keep_s=_MODEL_SHARE * call.reply_within_s if asking else keep_s,
+            spread=_frames(parameters, service.settings, choice, given_frames) if asking else 0,
         )  # fmt: skip
         async with aclosing(events):
             async for item in events:
                 seen.add(item)
         assert seen.facts is not None  # the pass begins with them or raises
         facts = source_facts(media, width=seen.facts.width, height=seen.facts.height, duration_s=seen.facts.duration_s)
-    return _result(seen, seen.facts, facts, parameters, service.settings, call)
+    spoken = silent(choice)
+    if asking and seen.shown:
+        spoken = await ask(service, call, ask_video(seen.shown, parameters.question), [facts])
+    return _result(seen, facts, parameters, service.settings, choice, spoken, call)
+
+
+def _frames(parameters: AnalyzeVideoParameters, settings: Settings, choice: Choice, given: bool) -> int:
+    """How many frames the model is shown; `given`: whether the call names a number."""
+    assert choice.plan is not None
+    wanted = parameters.max_frames if given else min(_FRAMES, parameters.max_frames)
+    return min(wanted, settings.max_frames, choice.plan.max_frames)
 
 
 def _result(
     seen: _Seen,
-    facts: VideoFacts,
     source: SourceFacts,
     parameters: AnalyzeVideoParameters,
     settings: Settings,
+    choice: Choice,
+    spoken: Spoken,
     call: Call,
 ) -> AnalyzeVideoResult:
-    used = Used(frames_s=tuple(round(t, 2) for t, _ in seen.frames))
+    facts = seen.facts
+    assert facts is not None
+    looked_at = {t for t, _ in seen.frames} | _shown_times(spoken)
+    used = Used(frames_s=tuple(sorted(round(t, 2) for t in looked_at)), tiles=spoken.tiles)
     video = _technical(facts)
-    budget = Budget(settings.max_reply_tokens - _OVERHEAD_TOKENS - tokens_of(used) - tokens_of(video))
+    room = settings.max_reply_tokens - (answer_room(choice, settings.max_reply_tokens) if spoken.seen else 0)
+    budget = Budget(room - _OVERHEAD_TOKENS - tokens_of(used) - tokens_of(video))
     timeline, rest = _part(seen, budget)
     place = seen.next_place(rest)
     cursor = None
     if place is not None:
         cursor = _CURSORS.make(source.sha256, parameters, *astuple(place))
+    unanswered = [needs_model(choice)] if parameters.question and choice.plan is None else []
     return AnalyzeVideoResult(
-        engine=OCR_ENGINE,
+        **spoken.shared(),
         sources=(source,),
         used=used,
-        truncated=cursor is not None or bool(seen.unread) or seen.stopped(),
+        truncated=cursor is not None or bool(seen.unread) or seen.stopped() or spoken.truncated,
         next_cursor=cursor,
-        notices=_notices(seen, parameters, settings, timeline, place),
+        notices=(*spoken.notices, *unanswered, *_notices(seen, parameters, settings, timeline, place)),
         timings_ms={"total": round(call.elapsed_s * 1000)},
         timeline=tuple(timeline),
         duration_s=facts.duration_s,
         video=video,
         looked_at=_look(seen.watched) if seen.watched else None,
     )
+
+
+def _shown_times(spoken: Spoken) -> set[float]:
+    """Of the frames that the model was shown in the end: fewer than were taken, where the memory did not suffice."""
+    prompt = spoken.said.prompt if spoken.said is not None else None
+    return {frame.time_s for frame in prompt.frames} if isinstance(prompt, VideoPrompt) else set()
 
 
 def _part(seen: _Seen, budget: Budget) -> tuple[list[TimelineEntry], At | None]:
@@ -259,7 +303,7 @@ def _notices(
     timeline: list[TimelineEntry],
     place: _Place | None,
 ) -> tuple[str, ...]:
-    notices = [NEEDS_MODEL] if parameters.question else []
+    notices: list[str] = []
     if parameters.max_frames > settings.max_frames:
         bound = f"This server reads at most {settings.max_frames} frames in a reply (its setting max_frames)"
         notices.append(f"{bound}, not {parameters.max_frames}.")
@@ -316,7 +360,8 @@ TOOL = Tool(
     description=(
         "Gives a timeline of a video or screen recording (MP4, MOV, WebM, MKV, AVI, TS, animated GIF): shots, black "
         "and frozen stretches, embedded subtitles, chapters and the text on screen, each with start and end in "
-        "seconds, and the technical facts. Give `start` and `end` to look closer at a part."
+        "seconds, and the technical facts. An InternVL model describes it or answers `question` from frames spread "
+        "over it. Give `start` and `end` to look closer at a part."
     ),
     parameters=AnalyzeVideoParameters,
     result=AnalyzeVideoResult,

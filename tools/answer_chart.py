@@ -1,21 +1,35 @@
-"""answer_chart: a chart's data. The embedded engine gives the labels and printed values that it read."""
+"""answer_chart: a chart's data. The model answers and writes the table; what is printed is read either way, and is all
+there is without a model.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.common import NEEDS_MODEL, OCR_ENGINE, Region, Source, source_facts, used_scale, whole_pixels
-from tools.paging import Budget
-from tools.result import ToolResult, Used
+from tools.asking import Spoken, answer_room, ask, silent
+from tools.chart_table import ChartTable, parse_table
+from tools.common import Region, Source, needs_model, source_facts, used_scale, whole_pixels
+from tools.evidence import support
+from tools.paging import Budget, tokens_of
+from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
-from vision.service import VisionService
-from vision.types import Box, Frozen, TextLine
+from vision.chat.types import ImagePart
+from vision.engine.choice import Choice
+from vision.prompts.charts import TILES, ask_chart, chart_table
+from vision.service import Picture, VisionService
+from vision.types import Box, Frozen, PageText, TextLine
 
 _OVERHEAD_TOKENS = 700
+_AS_PRINTED = "numbers are as printed; confidence is the recogniser's"
+_UNCERTAIN = (
+    "the answer and the table are the model's; numbers that are printed are in evidence, those it estimated from bars "
+    "or lines are in unsupported"
+)
 # Groups of three digits stand apart by commas or by one of the spaces used in print.
 _NUMBER = re.compile(
     r"(?P<sign>[-+−–]?)\s*(?P<money>[$€£¥]?)\s*"
@@ -30,11 +44,11 @@ _WORDS = {"thousand": 1e3, "million": 1e6, "mn": 1e6, "billion": 1e9, "bn": 1e9,
 class AnswerChartParameters(Parameters):
     source: Source
     question: Annotated[
-        str | None, Field(description="What you want to know; the embedded engine returns the readings to reason from")
+        str | None, Field(description="What you want to know, in your language; best one thing at a time")
     ] = None
     output: Annotated[
         Literal["answer", "table"],
-        Field(description="answer: labels and values with boxes; table: the printed values as rows"),
+        Field(description="answer: labels and values with boxes; table: the chart's data as rows too"),
     ] = "answer"
     region: Region = None
 
@@ -51,13 +65,8 @@ class ChartReading(Frozen):
     confidence: float
 
 
-class ChartTable(Frozen):
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str | float, ...], ...]
-
-
 class AnswerChartResult(ToolResult):
-    """`chart_type` is null: telling it needs to see the chart, not only its text."""
+    """`table` is the model's where one answers, else the printed numbers with the words in line with them."""
 
     chart_type: str | None = None
     table: ChartTable | None = None
@@ -65,13 +74,58 @@ class AnswerChartResult(ToolResult):
     uncertainty: str
 
 
+@dataclass(frozen=True)
+class _Printed:
+    """What stands on the chart, as far as it fits in the reply."""
+
+    facts: SourceFacts
+    scale: float
+    lines: tuple[TextLine, ...]
+    readings: list[ChartReading]
+    full: bool
+
+
 async def run(service: VisionService, parameters: AnswerChartParameters, call: Call) -> AnswerChartResult:
+    choice = await service.engine.choice()
     with await service.open(parameters.source, call) as media:
         picture = await service.picture(media, call, region=parameters.region)
         facts = source_facts(media, width=picture.info.width, height=picture.info.height)
+        shown = (await service.shown(picture, call)).part if choice.plan is not None else None
     text = await service.read_text(picture, tables=False)
-    budget = Budget(service.settings.max_reply_tokens - _OVERHEAD_TOKENS)
-    as_table = parameters.output == "table"
+    if shown is None:
+        spoken, table = silent(choice), None
+    else:
+        spoken, table = await _ask(service, shown, parameters, facts, call)
+    taken = 0 if table is None else tokens_of(table)
+    tokens = service.settings.max_reply_tokens - _OVERHEAD_TOKENS - taken
+    room = tokens - answer_room(choice, service.settings.max_reply_tokens)
+    printed = _printed(picture, facts, text, room, parameters.output == "table" and table is None)
+    return _result(printed, parameters, choice, spoken, table, call)
+
+
+async def _ask(
+    service: VisionService, shown: ImagePart, parameters: AnswerChartParameters, facts: SourceFacts, call: Call
+) -> tuple[Spoken, ChartTable | None]:
+    """The model's answer, and its table where one is wanted: what was seen for the one serves the other."""
+    tiles = service.engine.tiles(await service.engine.choice(), TILES)
+    question, wants_table = parameters.question, parameters.output == "table"
+    if not wants_table:
+        return await ask(service, call, ask_chart(shown, question, tiles), [facts]), None
+    asked = await ask(service, call, chart_table(shown, question, tiles), [facts], share=0.6 if question else 1.0)
+    table = parse_table(asked.text or "")
+    if table is not None and tokens_of(table) > service.settings.max_reply_tokens // 3:
+        table = None
+    if asked.text is not None and table is None:
+        asked = asked.noting("What the model wrote is no table that could be read: the printed numbers are below.")
+    if question:
+        answered = await ask(service, call, ask_chart(shown, question, tiles), [facts])
+        return answered.noting(*asked.notices), table
+    return asked.without_text() if table is not None else asked, table
+
+
+def _printed(picture: Picture, facts: SourceFacts, text: PageText, tokens: int, as_table: bool) -> _Printed:
+    """`as_table`: the readings become the table's rows, so that only numbers count, and twice."""
+    budget = Budget(tokens)
     readings: list[ChartReading] = []
     for line in text.lines:
         read = reading(whole_pixels(line))
@@ -80,22 +134,44 @@ async def run(service: VisionService, parameters: AnswerChartParameters, call: C
         if not budget.take_all(read, *((read,) if as_table else ())):
             break
         readings.append(read)
-    notices = ["Only text was read: values that are drawn but not printed are not in it."]
-    if parameters.question:
-        notices.insert(0, NEEDS_MODEL)
-    if budget.full:
-        notices.append("Not all of the text fits in a reply: give region to read a part of the chart.")
+    return _Printed(facts, picture.info.scale, text.lines, readings, budget.full)
+
+
+def _result(
+    printed: _Printed,
+    parameters: AnswerChartParameters,
+    choice: Choice,
+    spoken: Spoken,
+    table: ChartTable | None,
+    call: Call,
+) -> AnswerChartResult:
+    said = spoken.text or ("" if table is None else " ".join(str(cell) for row in table.rows for cell in row))
+    evidence, unsupported = support(said, printed.lines)
+    if table is None and parameters.output == "table":
+        table = _table(printed.readings, printed.lines)
     return AnswerChartResult(
-        engine=OCR_ENGINE,
-        sources=(facts,),
-        used=Used(region=parameters.region, downscaled=used_scale(picture.info.scale)),
-        truncated=budget.full,
-        notices=tuple(notices),
+        **spoken.shared(),
+        sources=(printed.facts,),
+        used=Used(region=parameters.region, downscaled=used_scale(printed.scale), tiles=spoken.tiles),
+        evidence=evidence,
+        unsupported=unsupported,
+        truncated=printed.full or spoken.truncated,
+        notices=_notices(printed, parameters, choice, spoken),
         timings_ms={"total": round(call.elapsed_s * 1000)},
-        table=_table(readings, text.lines) if as_table else None,
-        readings=tuple(readings),
-        uncertainty="numbers are as printed; confidence is the recogniser's",
+        table=table,
+        readings=tuple(printed.readings),
+        uncertainty=_UNCERTAIN if spoken.seen else _AS_PRINTED,
     )
+
+
+def _notices(printed: _Printed, parameters: AnswerChartParameters, choice: Choice, spoken: Spoken) -> tuple[str, ...]:
+    notices = [*spoken.notices]
+    if choice.plan is None:
+        notices += [needs_model(choice)] if parameters.question else []
+        notices.append("Only text was read: values that are drawn but not printed are not in it.")
+    if printed.full:
+        notices.append("Not all of the text fits in a reply: give region to read a part of the chart.")
+    return tuple(notices)
 
 
 def reading(line: TextLine) -> ChartReading:
@@ -143,8 +219,8 @@ TOOL = Tool(
     title="Read a chart",
     description=(
         "Reads a chart: title, axis and legend labels and every printed value, each with its box, numbers parsed "
-        "(signs, %, K/M/B, 万/亿). Without a model it gives what is printed, not values that only bars or lines show, "
-        "and no answer of its own; with output=table the printed numbers with the labels in line with them."
+        "(signs, %, K/M/B, 万/亿). An InternVL model answers `question` and, with output=table, gives the chart's data "
+        "as rows. Without a model it gives what is printed, not values that only bars or lines show."
     ),
     parameters=AnswerChartParameters,
     result=AnswerChartResult,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tools import (
     analyze_video,
     answer_chart,
+    ask_followup,
     describe_image,
     extract_text,
     locate_objects,
@@ -20,5 +21,6 @@ TOOLS: tuple[Tool, ...] = (
     answer_chart.TOOL,
     analyze_video.TOOL,
     locate_objects.TOOL,
+    ask_followup.TOOL,
     manage_model.TOOL,
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Annotated
 
 from pydantic import Field
 
-from tools.result import EngineUsed, SourceFacts
+from tools.result import SourceFacts
+from vision.engine.choice import Choice
 from vision.reading import ReadPage
 from vision.service import Media
-from vision.types import Box, TextLine
+from vision.types import Box, PageText, TextLine
 
 Source = Annotated[
     str,
@@ -27,15 +29,19 @@ CursorText = Annotated[
     Field(description="next_cursor of the last result, for the rest: pages and the like need not come again"),
 ]
 
-OCR_ENGINE = EngineUsed(
-    name="ocr",
-    reason="the embedded engine: it reads text and measures pixels; no InternVL engine is set up on this machine",
-)
 NEEDS_MODEL = (
     "The embedded engine reads text and measures pixels; it does not understand pictures, so it gives no answer of "
     "its own. What it read and measured is below, to reason from."
 )
 
+
+def needs_model(choice: Choice) -> str:
+    """The notice for a question that no model answers, and what to do about it."""
+    return f"{NEEDS_MODEL} Why: {choice.says}"
+
+
+# Mean confidence of a page's lines below which much of it is wrong; clear print has 0.95 and more.
+_LOW_BELIEF = 0.75
 MORE = "There is more: pass next_cursor as cursor, or choose pages."
 
 
@@ -60,6 +66,11 @@ def whole_pixels(line: TextLine) -> TextLine:
     """The line with its box and confidence rounded: shorter to send, and as exact as anyone can use."""
     x1, y1, x2, y2 = (float(round(v)) for v in line.box)
     return line.model_copy(update={"box": (x1, y1, x2, y2), "confidence": round(line.confidence, 2)})
+
+
+def poorly_read(text: PageText) -> bool:
+    """Whether the recogniser read nothing, or mostly what it did not believe itself."""
+    return not text.lines or fmean(line.confidence for line in text.lines) < _LOW_BELIEF
 
 
 def used_scale(scale: float) -> float | None:

@@ -1,4 +1,6 @@
-"""describe_image: what one or several pictures are. The embedded engine measures and reads; it does not describe."""
+"""describe_image: what one or several pictures are. The model describes and answers; what is measured and read comes
+with it, and is all there is without one.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tools.common import OCR_ENGINE, Region, Source, clipped, source_facts, used_scale, whole_pixels
+from tools.asking import Spoken, answer_room, ask, silent
+from tools.common import Region, Source, clipped, source_facts, used_scale, whole_pixels
+from tools.evidence import support
 from tools.paging import Budget, split_text, tokens_of
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
+from vision.chat.types import ImagePart
+from vision.engine.choice import Choice
 from vision.errors import VisionError
 from vision.media.picture_facts import PictureFacts
+from vision.prompts.describe import TILES, describe
 from vision.service import VisionService
 from vision.types import Frozen, PageText, TextLine, TextTable
 from vision.workers.jobs import PictureItem
@@ -30,17 +37,24 @@ _BRIEF_CHARACTERS = 500
 _SOURCE_CHARACTERS = 100
 _MOST_NOTICES = 4
 _FEW_COLORS = 2
+# With a model, no picture's text is read any more when less than this share of the reply's time is left for it.
+_MODEL_SHARE = 0.6
+_UNREAD = "The text on {count} of the pictures was not read, to leave the model time: extract_text reads it."
 
 
 class DescribeImageParameters(Parameters):
     sources: Annotated[list[Source], Field(min_length=1, max_length=8, description="One to eight pictures")]
     question: Annotated[
-        str | None, Field(description="What you want to know; the embedded engine returns what it measured and read")
+        str | None,
+        Field(description="What you want to know, in your language; without it the picture is described"),
     ] = None
     region: Region = None
     detail: Annotated[
         Literal["brief", "normal", "full"],
-        Field(description="brief: the text alone; normal: lines with boxes; full: tables too"),
+        Field(
+            description="How closely the model looks, and how much text comes: brief: the text alone; normal: lines "
+            "with boxes; full: tables too"
+        ),
     ] = "normal"
 
 
@@ -75,18 +89,23 @@ class DescribeImageResult(ToolResult):
 class _Reply:
     """Collects pictures; each may take its share of what is left of the reply."""
 
-    def __init__(self, parameters: DescribeImageParameters, tokens: int) -> None:
+    def __init__(self, parameters: DescribeImageParameters, tokens: int, choice: Choice) -> None:
         self.parameters = parameters
-        self.budget = Budget(tokens - _OVERHEAD_TOKENS)
+        self.choice = choice
+        self.budget = Budget(tokens - _OVERHEAD_TOKENS - answer_room(choice, tokens))
         self.sources: list[SourceFacts] = []
         self.pictures: list[PictureMeasured | PictureFailed] = []
         self.first_error: VisionError | None = None
-        self.notices = [_NO_DESCRIPTION]
+        self.notices: list[str] = []
+        self.shown: list[ImagePart] = []
+        self.lines: list[TextLine] = []
+        self.unread = 0
         self.cut = False
         self.scale = 1.0
 
     def add(self, facts: SourceFacts, info: PictureItem, text: PageText) -> None:
         assert info.facts is not None  # asked for below
+        self.lines += text.lines
         detail = self.parameters.detail
         self.scale = min(self.scale, info.scale)
         self.sources.append(facts)
@@ -123,7 +142,8 @@ class _Reply:
 
 
 async def run(service: VisionService, parameters: DescribeImageParameters, call: Call) -> DescribeImageResult:
-    reply = _Reply(parameters, service.settings.max_reply_tokens)
+    choice = await service.engine.choice()
+    reply = _Reply(parameters, service.settings.max_reply_tokens, choice)
     total = len(parameters.sources)
     for place, source in enumerate(parameters.sources):
         if reply.sources and call.left_s <= 0:
@@ -135,28 +155,65 @@ async def run(service: VisionService, parameters: DescribeImageParameters, call:
         await call.progress(place + 1, total, f"picture {place + 1} of {total}")
     if reply.first_error is not None and not reply.sources:
         raise reply.first_error
-    if reply.cut:
-        reply.notices.append(_CUT)
-    unseen = [clipped(source, _SOURCE_CHARACTERS) for source in parameters.sources[len(reply.pictures) :]]
-    if unseen:
-        reply.notices.append(f"The time for a reply ended; not looked at: {', '.join(unseen)}. Ask for them again.")
+    return _result(reply, await _ask(service, reply, call), call)
+
+
+async def _look(service: VisionService, source: str, reply: _Reply, call: Call) -> None:
+    modelled = reply.choice.plan is not None
+    with await service.open(source, call) as media:
+        picture = await service.picture(media, call, region=reply.parameters.region, measure=True)
+        info = picture.info
+        facts = source_facts(media, width=info.width, height=info.height, pages=info.pages)
+        shown = await service.shown(picture, call) if modelled else None
+    if modelled and reply.sources and call.left_s < _MODEL_SHARE * call.reply_within_s:
+        reply.unread += 1
+        reply.add(facts, info, PageText())
+    else:
+        reply.add(facts, info, await service.read_text(picture, tables=reply.parameters.detail == "full"))
+    if shown is not None:
+        reply.shown.append(shown.part)
+
+
+async def _ask(service: VisionService, reply: _Reply, call: Call) -> Spoken:
+    if reply.choice.plan is None:
+        return silent(reply.choice)
+    parameters = reply.parameters
+    tiles = service.engine.tiles(reply.choice, TILES[parameters.detail], len(reply.shown))
+    prompt = describe(reply.shown, parameters.question, parameters.detail, tiles)
+    return await ask(service, call, prompt, reply.sources)
+
+
+def _result(reply: _Reply, spoken: Spoken, call: Call) -> DescribeImageResult:
+    evidence, unsupported = support(spoken.text or "", reply.lines)
+    unseen = [clipped(s, _SOURCE_CHARACTERS) for s in reply.parameters.sources[len(reply.pictures) :]]
     return DescribeImageResult(
-        engine=OCR_ENGINE,
+        **spoken.shared(),
         sources=tuple(reply.sources),
-        used=Used(region=parameters.region, downscaled=used_scale(reply.scale)),
-        truncated=reply.cut or bool(unseen),
-        notices=tuple(reply.notices),
+        used=Used(region=reply.parameters.region, downscaled=used_scale(reply.scale), tiles=spoken.tiles),
+        evidence=evidence,
+        unsupported=unsupported,
+        truncated=reply.cut or bool(unseen) or spoken.truncated,
+        notices=_notices(reply, spoken, unseen),
         timings_ms={"total": round(call.elapsed_s * 1000)},
         pictures=tuple(reply.pictures),
     )
 
 
-async def _look(service: VisionService, source: str, reply: _Reply, call: Call) -> None:
-    with await service.open(source, call) as media:
-        picture = await service.picture(media, call, region=reply.parameters.region, measure=True)
-        info = picture.info
-        facts = source_facts(media, width=info.width, height=info.height, pages=info.pages)
-    reply.add(facts, info, await service.read_text(picture, tables=reply.parameters.detail == "full"))
+def _notices(reply: _Reply, spoken: Spoken, unseen: list[str]) -> tuple[str, ...]:
+    notices = [*spoken.notices]
+    if reply.choice.plan is None:
+        notices.append(f"{_NO_DESCRIPTION} Why there is none: {reply.choice.says}")
+    notices += reply.notices
+    if spoken.text is not None and len(reply.sources) > 1 and len(reply.sources) < len(reply.pictures):
+        names = ", ".join(f"Image-{n} {facts.name}" for n, facts in enumerate(reply.sources, 1))
+        notices.append(f"The model was shown {names}.")
+    if reply.unread:
+        notices.append(_UNREAD.format(count=reply.unread))
+    if reply.cut:
+        notices.append(_CUT)
+    if unseen:
+        notices.append(f"The time for a reply ended; not looked at: {', '.join(unseen)}. Ask for them again.")
+    return tuple(notices)
 
 
 def _only_first(facts: SourceFacts, pages: int) -> str:

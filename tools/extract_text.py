@@ -1,4 +1,6 @@
-"""extract_text: every line of text that stands in a picture or document, with its place."""
+"""extract_text: every line of text that stands in a picture or document, with its place. Where the recogniser is at a
+loss, a model transcribes.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,16 @@ from contextlib import aclosing
 
 from pydantic import Field
 
+from tools.asking import Spoken, answer_room, silent, try_to_ask
 from tools.common import (
     MORE,
-    OCR_ENGINE,
     CursorText,
     Pages,
     Password,
     Region,
     Source,
     page_facts,
+    poorly_read,
     used_scale,
     whole_pixels,
 )
@@ -23,8 +26,11 @@ from tools.paging import At, Budget, fill
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
+from vision.chat.types import ImagePart
+from vision.engine.choice import Choice
+from vision.prompts.documents import TILES, transcribe
 from vision.reading import ReadPage, read_pages
-from vision.service import VisionService
+from vision.service import Media, VisionService
 from vision.types import TextLine, TextTable
 
 # What a reply spends on its other parts: engine, source, notices.
@@ -59,10 +65,11 @@ class ExtractTextResult(ToolResult):
 class _Reply:
     """Collects lines, and after them tables, of page after page until the reply is full."""
 
-    def __init__(self, start: Start, tokens: int) -> None:
+    def __init__(self, start: Start, tokens: int, choice: Choice) -> None:
         self.page, *begin = start.place
         self.begin = At(*begin)
-        self.budget = Budget(tokens - _OVERHEAD_TOKENS)
+        self.budget = Budget(tokens - _OVERHEAD_TOKENS - answer_room(choice, tokens))
+        self.poor: list[int] = []
         self.lines: list[TextLine] = []
         self.tables: list[TextTable] = []
         self.rotations: dict[int, int] = {}
@@ -78,6 +85,8 @@ class _Reply:
             self.next = (read.place, begin)
             return
         content = read.page.text_content
+        if read.page.source == "ocr" and poorly_read(content) and begin == At():
+            self.poor.append(read.page.number)
         items = [*map(whole_pixels, content.lines), *content.tables]
         # A line's text comes twice, in `text` and in `lines`.
         parts, rest = fill(items, begin, self.budget, copies=2, empty=not (self.lines or self.tables))
@@ -94,9 +103,10 @@ class _Reply:
 
 async def run(service: VisionService, parameters: ExtractTextParameters, call: Call) -> ExtractTextResult:
     parameters, start = _CURSORS.resume(parameters, parameters.cursor)
+    choice = await service.engine.choice()
     with await service.open(parameters.source, call) as media:
         start.check(media.opened.sha256)
-        reply = _Reply(start, service.settings.max_reply_tokens)
+        reply = _Reply(start, service.settings.max_reply_tokens, choice)
         pages = read_pages(
             service, media, call, output="markdown", pages=parameters.pages, region=parameters.region,
             after=reply.page, password=parameters.password,
@@ -112,12 +122,36 @@ async def run(service: VisionService, parameters: ExtractTextParameters, call: C
                     break
         if reply.facts is None:
             raise past_the_end()
-    return _result(reply, reply.facts, parameters, call)
+        facts, picture = reply.facts, None
+        if reply.poor and choice.plan is not None:
+            picture = await _picture(service, media, reply.poor[0], parameters, call)
+    if picture is None:
+        return _result(reply, facts, parameters, silent(choice), call)
+    prompt = transcribe(picture, service.engine.tiles(choice, TILES))
+    return _result(reply, facts, parameters, await try_to_ask(service, call, prompt, [facts]), call)
 
 
-def _result(reply: _Reply, facts: SourceFacts, parameters: ExtractTextParameters, call: Call) -> ExtractTextResult:
+async def _picture(
+    service: VisionService, media: Media, page: int, parameters: ExtractTextParameters, call: Call
+) -> ImagePart:
+    """What the recogniser was at a loss with, for the model."""
+    if media.kind.kind == "image":
+        picture = await service.picture(media, call, page=page, region=parameters.region)
+        return (await service.shown(picture, call)).part
+    ((_, shown),) = [p async for p in service.page_pictures(media, call, (page,), password=parameters.password)]
+    return shown.part
+
+
+def _result(
+    reply: _Reply, facts: SourceFacts, parameters: ExtractTextParameters, spoken: Spoken, call: Call
+) -> ExtractTextResult:
     cursor = None
-    notices: list[str] = []
+    notices = [*spoken.notices]
+    if spoken.text is not None:
+        notices.append(
+            f"The recogniser read little on page {reply.poor[0]} or did not believe it: `answer` is what the model "
+            "makes of it; `text` and `lines` are the recogniser's."
+        )
     if reply.next is not None:
         page, at = reply.next
         cursor = _CURSORS.make(facts.sha256, parameters, page, at.item, at.row, at.character)
@@ -127,10 +161,15 @@ def _result(reply: _Reply, facts: SourceFacts, parameters: ExtractTextParameters
     elif not reply.lines:
         notices.append("No text was found.")
     return ExtractTextResult(
-        engine=OCR_ENGINE,
+        **spoken.shared(),
         sources=(facts,),
-        used=Used(pages=tuple(reply.pages), region=parameters.region, downscaled=used_scale(reply.scale)),
-        truncated=cursor is not None,
+        used=Used(
+            pages=tuple(reply.pages),
+            region=parameters.region,
+            downscaled=used_scale(reply.scale),
+            tiles=spoken.tiles,
+        ),
+        truncated=cursor is not None or spoken.truncated,
         next_cursor=cursor,
         notices=tuple(notices),
         timings_ms={"total": round(call.elapsed_s * 1000)},

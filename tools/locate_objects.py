@@ -1,4 +1,4 @@
-"""locate_objects: where something stands in a picture. The embedded engine finds text."""
+"""locate_objects: where something stands in a picture. Text is found by reading; what is no text, by a model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from anyio import to_thread
 from pydantic import Field
 
+from tools.asking import Spoken, ask, silent
 from tools.common import (
-    OCR_ENGINE,
     Pages,
     Password,
     Region,
@@ -25,8 +25,10 @@ from tools.paging import Budget
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
+from vision.engine.choice import Choice
+from vision.prompts.grounding import TILES, Grounding, locate, read_grounding
 from vision.reading import ReadPage, read_pages
-from vision.service import VisionService
+from vision.service import Media, Shown, VisionService
 from vision.types import Box, Frozen, PageText, TextLine
 
 # Alike enough to be the same words with a letter or two misread, found by trying pairs of UI labels.
@@ -41,7 +43,12 @@ _OVERHEAD_TOKENS = 700
 class LocateObjectsParameters(Parameters):
     source: Source
     target: Annotated[
-        str, Field(min_length=1, max_length=500, description="The text to find, such as a button's label")
+        str,
+        Field(
+            min_length=1,
+            max_length=500,
+            description='The text to find, such as a button\'s label; with a model also a thing, such as "the red car"',
+        ),
     ]
     kind: Annotated[Literal["box", "point"], Field(description="box, or its centre as a point to click")] = "box"
     region: Region = None
@@ -50,14 +57,14 @@ class LocateObjectsParameters(Parameters):
 
 
 class LocatedObject(Frozen):
-    """`confidence`: the recogniser's, lowered when the text is only alike. `line`: the line it stands in, about 200
-    characters of it.
+    """`confidence`: the recogniser's, lowered when the text is only alike; null for what the model found, which says
+    nothing of it. `line`: the line it stands in, about 200 characters of it; "" for what the model found.
     """
 
     label: str
     box: Box | None = None
     point: tuple[float, float] | None = None
-    confidence: float
+    confidence: float | None
     line: str
     page: int
 
@@ -72,7 +79,7 @@ class Match:
 
     label: str
     box: Box
-    confidence: float
+    confidence: float | None
     line: TextLine
     at: int = 0
 
@@ -104,6 +111,7 @@ class _Reply:
 
 
 async def run(service: VisionService, parameters: LocateObjectsParameters, call: Call) -> LocateObjectsResult:
+    choice = await service.engine.choice()
     reply = _Reply(parameters.kind, service.settings.max_reply_tokens)
     with await service.open(parameters.source, call) as media:
         pages = read_pages(
@@ -119,11 +127,70 @@ async def run(service: VisionService, parameters: LocateObjectsParameters, call:
                 if reply.full or (not reply.complete and (call.left_s <= 0 or reply.budget.full)):
                     break
         facts = reply.facts or source_facts(media)
-    return _result(reply, facts, parameters, call)
+        shown = None
+        if choice.plan is not None and not reply.found and reply.pages:
+            shown = await _shown(service, media, reply.pages[0], parameters, call)
+    if shown is None:
+        return _result(reply, facts, parameters, choice, silent(choice), call)
+    prompt = locate(shown.part, parameters.target, service.engine.tiles(choice, TILES))
+    spoken = await ask(service, call, prompt, [facts])
+    return _result(reply, facts, parameters, choice, _grounded(reply, spoken, shown, parameters), call)
 
 
-def _result(reply: _Reply, facts: SourceFacts, parameters: LocateObjectsParameters, call: Call) -> LocateObjectsResult:
-    notices = ["Found by reading text; finding things that are not text needs an InternVL model."]
+async def _shown(
+    service: VisionService, media: Media, page: int, parameters: LocateObjectsParameters, call: Call
+) -> Shown:
+    if media.kind.kind == "image":
+        picture = await service.picture(media, call, page=page, region=parameters.region)
+        return await service.shown(picture, call)
+    ((_, shown),) = [p async for p in service.page_pictures(media, call, (page,), password=parameters.password)]
+    return shown
+
+
+def _grounded(reply: _Reply, spoken: Spoken, shown: Shown, parameters: LocateObjectsParameters) -> Spoken:
+    """Adds what the model found to the reply. Its words are the answer only where they name no place."""
+    if spoken.said is None or spoken.text is None:
+        return spoken
+    found = read_grounding(spoken.said.raw, shown.region)
+    for label, box in [(each.label, each.box) for each in found.boxes]:
+        located = _located(Match(label or parameters.target, box, None, _nowhere(reply.pages[0])), parameters.kind)
+        reply.full = len(reply.found) >= _MOST_FOUND or not reply.budget.take_all(located)
+        if reply.full:
+            break
+        reply.found.append(located)
+    return (spoken.without_text() if found.boxes else spoken).noting(*_grounding_notices(reply, found))
+
+
+def _nowhere(page: int) -> TextLine:
+    """The line of what stands in none."""
+    return TextLine(text="", box=(0, 0, 0, 0), confidence=0, page=page)
+
+
+def _grounding_notices(reply: _Reply, found: Grounding) -> list[str]:
+    notices = []
+    if found.boxes:
+        notices.append(
+            "The text is not there as such; the model found these places, to about a hundredth of the picture."
+        )
+    else:
+        notices.append("The text is not there as such, and the model named no place.")
+    if found.dropped:
+        notices.append(
+            f"{found.dropped} places of the model's lie outside the picture or are empty; they are left out."
+        )
+    if len(reply.pages) > 1:
+        notices.append(f"The model was shown page {reply.pages[0]} only: give pages for another.")
+    return notices
+
+
+def _result(
+    reply: _Reply, facts: SourceFacts, parameters: LocateObjectsParameters, choice: Choice, spoken: Spoken, call: Call
+) -> LocateObjectsResult:
+    notices = [*spoken.notices]
+    if choice.plan is None:
+        notices.append(f"Found by reading text; finding things that are not text needs a model. {choice.says}")
+    elif not spoken.seen:
+        notices.append("Found by reading text.")
     if reply.full:
         notices.append(
             f"There are more than the {len(reply.found)} places given: use region, pages or a longer target."
@@ -131,13 +198,18 @@ def _result(reply: _Reply, facts: SourceFacts, parameters: LocateObjectsParamete
     if not reply.complete:
         notices.append(f"Pages up to {reply.pages[-1]} were searched; give pages for the others.")
     return LocateObjectsResult(
-        engine=OCR_ENGINE,
+        **spoken.shared(),
         sources=(facts,),
-        used=Used(pages=tuple(reply.pages), region=parameters.region, downscaled=used_scale(reply.scale)),
+        used=Used(
+            pages=tuple(reply.pages),
+            region=parameters.region,
+            downscaled=used_scale(reply.scale),
+            tiles=spoken.tiles,
+        ),
         truncated=reply.full or not reply.complete,
         notices=tuple(notices),
         timings_ms={"total": round(call.elapsed_s * 1000)},
-        objects=tuple(sorted(reply.found, key=lambda o: -o.confidence)),
+        objects=tuple(sorted(reply.found, key=lambda o: -(o.confidence or 0))),
     )
 
 
@@ -211,7 +283,7 @@ TOOL = Tool(
     description=(
         "Gives the boxes (or the points to click) of a text in a screenshot, picture or document: a button, a label, "
         "a field, a word, in pixels of the original. Exact matches first; nearly equal text when there is none. "
-        "Without a model it finds text, not things."
+        "An InternVL model also finds things by what they are; without one, text only."
     ),
     parameters=LocateObjectsParameters,
     result=LocateObjectsResult,

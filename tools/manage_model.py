@@ -1,4 +1,4 @@
-"""manage_model: what this machine can do now."""
+"""manage_model: what this machine can do now, and the model's weights and memory."""
 
 from __future__ import annotations
 
@@ -8,95 +8,271 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.common import OCR_ENGINE
-from tools.result import ToolResult
+from tools.asking import embedded, engine_used
+from tools.result import EngineUsed, ToolResult
 from tools.tool import Parameters, Tool
 from vision.call import Call
+from vision.engine.choice import Choice
+from vision.errors import VisionError
 from vision.machine import available_cores, memory_bytes
 from vision.service import VisionService
 from vision.types import Frozen
+from vision.variants.catalogue import variant_named
+from vision.variants.plan import Plan
+
+_GIB = 1 << 30
+_GOES_ON = (
+    "The download goes on while this server runs, and from where it stopped if it is asked for again; "
+    'action="status" tells how far it is. From a shell: internvl-mcp pull {variant}.'
+)
 
 
 class ManageModelParameters(Parameters):
-    action: Annotated[Literal["status"], Field(description="status: engines, hardware, limits in force")] = "status"
+    action: Annotated[
+        Literal["status", "plan", "preload", "unload", "download"],
+        Field(
+            description="status: engines, hardware, limits in force; plan: what would run here and why; preload: load "
+            "the model now; unload: end it, for all servers of this user; download: fetch weights, if the user asks"
+        ),
+    ] = "status"
+    variant: Annotated[
+        str | None,
+        Field(max_length=100, description='Such as "InternVL3.5-8B" or "3.5-8B"; the best that fits when left out'),
+    ] = None
 
 
 class EngineState(Frozen):
+    """`note`: why it is not ready, or what would be better, and what to do about it."""
+
     name: str
     ready: bool
     can: str
     note: str | None = None
 
 
-class Hardware(Frozen):
+class GpuState(Frozen):
+    name: str
+    memory_gib: float
+    free_memory_gib: float
+
+
+class HardwareState(Frozen):
     system: str
     cores: int
     memory_gib: float | None
     free_memory_gib: float | None
+    gpus: tuple[GpuState, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class ModelState(Frozen):
+    """A model that is up. `loaded`: share of its weights in place; `memory_gib`: what it takes on its devices."""
+
+    variant: str
+    device: str
+    quantisation: str
+    state: str
+    loaded: float
+    working: int
+    memory_gib: float | None
+
+
+class DownloadState(Frozen):
+    repository: str
+    state: str
+    done_bytes: int
+    total_bytes: int
+    bytes_per_s: int | None
+    left_s: int | None
+    problem: str | None = None
+
+
+class PlanState(Frozen):
+    """What would run on this machine. `memory_gib` by device, of `available_gib`; `rejected`: larger ones, and why."""
+
+    variant: str
+    repository: str
+    device: str
+    devices: tuple[int, ...]
+    dtype: str
+    quantisation: str
+    max_tiles: int
+    max_frames: int
+    context: int
+    memory_gib: dict[str, float]
+    available_gib: dict[str, float]
+    reasons: tuple[str, ...]
+    rejected: tuple[str, ...]
 
 
 class ManageModelResult(ToolResult):
     """`workers`: processes up now, by role; they start when needed and end when idle."""
 
     engines: tuple[EngineState, ...]
-    hardware: Hardware
+    hardware: HardwareState
     workers: dict[str, int]
     limits: dict[str, float]
-
-
-_ENGINES = (
-    EngineState(
-        name="ocr",
-        ready=True,
-        can="reads text (English, Chinese, Latin scripts), documents and tables; measures pictures and video",
-        note="cannot describe, judge or answer questions about what a picture shows",
-    ),
-    EngineState(
-        name="internvl",
-        ready=False,
-        can="describes, answers, compares, reads charts, finds things",
-        note="not part of this version",
-    ),
-)
+    models: tuple[ModelState, ...] = ()
+    downloads: tuple[DownloadState, ...] = ()
+    plan: PlanState | None = None
 
 
 async def run(service: VisionService, parameters: ManageModelParameters, call: Call) -> ManageModelResult:
-    total, free = memory_bytes()
+    engine, variant = service.engine, _named(parameters.variant)
+    plan: Plan | None = None
+    notices: list[str] = []
+    if parameters.action == "plan":
+        plan = await engine.plan(variant)
+    elif parameters.action == "preload":
+        spec = await engine.preload(variant)
+        notices.append(f"{spec.plan.variant} is being loaded, and answers from now on.")
+    elif parameters.action == "unload":
+        ended = await engine.unload(variant)
+        names = ", ".join(spec.plan.variant for spec in ended)
+        notices.append(f"Ended: {names}." if ended else "No model was up.")
+    elif parameters.action == "download":
+        plan = await engine.plan(None) if variant is None else None
+        wanted = variant_named(variant or (plan.variant if plan else ""))
+        engine.downloads.start(wanted.repository, wanted.revision or "main")
+        notices.append(_GOES_ON.format(variant=wanted.name))
+    return await _state(service, plan, notices, call)
+
+
+def _named(variant: str | None) -> str | None:
+    """The catalogue's name for a variant. Raises UnknownVariant."""
+    return None if variant is None else variant_named(variant).name
+
+
+async def _state(service: VisionService, plan: Plan | None, notices: list[str], call: Call) -> ManageModelResult:
     settings = service.settings
+    used, engines = await _engines(service)
     return ManageModelResult(
-        engine=OCR_ENGINE,
+        engine=used,
+        notices=tuple(notices),
         timings_ms={"total": round(call.elapsed_s * 1000)},
-        engines=_ENGINES,
-        hardware=Hardware(
-            system=f"{platform.system()} {os.uname().machine if hasattr(os, 'uname') else platform.machine()}",
-            cores=available_cores(),
-            memory_gib=_gib(total),
-            free_memory_gib=_gib(free),
-        ),
+        engines=engines,
+        hardware=await _hardware(service),
         workers=service.workers(),
         limits={
             "max_bytes": settings.max_bytes,
             "max_pixels": settings.max_pixels,
             "max_pages": settings.max_pages,
             "max_frames": settings.max_frames,
+            "max_tiles": settings.max_tiles,
+            "max_answer_tokens": settings.max_answer_tokens,
             "reply_within_s": settings.reply_within_s,
         },
+        models=await _models(service),
+        downloads=_downloads(service),
+        plan=None if plan is None else _plan(plan),
+    )
+
+
+async def _engines(service: VisionService) -> tuple[EngineUsed, tuple[EngineState, ...]]:
+    """What answers now, and the state of each engine."""
+    try:
+        choice = await service.engine.choice()
+    except VisionError as e:  # the settings demand what cannot be had: that is what this tool is asked about
+        choice = Choice(name="ocr", reason=f"{e.message} (setting engine: internvl)", advice=e.hint)
+    ready = choice.plan is not None
+    ocr = EngineState(
+        name="ocr",
+        ready=True,
+        can="reads text (English, Chinese, Latin scripts), documents and tables; measures pictures and video",
+        note="cannot describe, judge or answer questions about what a picture shows",
+    )
+    internvl = EngineState(
+        name="internvl",
+        ready=ready,
+        can="describes, answers, compares, reads charts, finds things",
+        note=f"{choice.plan.variant}: {choice.says}" if choice.plan is not None else choice.says,
+    )
+    return engine_used(choice) if ready else embedded(choice), (ocr, internvl)
+
+
+async def _hardware(service: VisionService) -> HardwareState:
+    total, free = memory_bytes()
+    found = await service.engine.hardware()
+    return HardwareState(
+        system=f"{platform.system()} {os.uname().machine if hasattr(os, 'uname') else platform.machine()}",
+        cores=available_cores(),
+        memory_gib=_gib(total),
+        free_memory_gib=_gib(free),
+        gpus=tuple(
+            GpuState(
+                name=gpu.name,
+                memory_gib=round(gpu.total_bytes / _GIB, 1),
+                free_memory_gib=round(gpu.free_bytes / _GIB, 1),
+            )
+            for gpu in found.gpus
+        ),
+        notes=found.notes,
+    )
+
+
+async def _models(service: VisionService) -> tuple[ModelState, ...]:
+    return tuple(
+        ModelState(
+            variant=host.spec.plan.variant,
+            device=host.spec.plan.device,
+            quantisation=host.spec.plan.quantisation,
+            state=host.state,
+            loaded=round(host.loaded, 2),
+            working=host.working,
+            memory_gib=_gib(host.device_bytes),
+        )
+        for host in await service.engine.hosts()
+    )
+
+
+def _downloads(service: VisionService) -> tuple[DownloadState, ...]:
+    return tuple(
+        DownloadState(
+            repository=download.repository,
+            state=download.state,
+            done_bytes=download.done,
+            total_bytes=download.total,
+            bytes_per_s=None if download.rate is None else round(download.rate),
+            left_s=None if download.left_s is None else round(download.left_s),
+            problem=None if download.error is None else f"{download.error[1]} {download.error[2]}",
+        )
+        for download in service.engine.downloads.status()
+    )
+
+
+def _plan(plan: Plan) -> PlanState:
+    return PlanState(
+        variant=plan.variant,
+        repository=plan.repository,
+        device=plan.device,
+        devices=plan.devices,
+        dtype=plan.dtype,
+        quantisation=plan.quantisation,
+        max_tiles=plan.max_tiles,
+        max_frames=plan.max_frames,
+        context=plan.context,
+        memory_gib={part.device: round(part.total / _GIB, 1) for part in plan.bytes},
+        available_gib={part.device: round(part.available / _GIB, 1) for part in plan.bytes},
+        reasons=plan.reasons,
+        rejected=tuple(f"{each.variant} ({each.quantisation}): {each.reason}" for each in plan.rejected),
     )
 
 
 def _gib(count: int | None) -> float | None:
-    return None if count is None else round(count / (1 << 30), 1)
+    return None if count is None else round(count / _GIB, 1)
 
 
 TOOL = Tool(
     name="manage_model",
     title="What this machine can do",
     description=(
-        "Tells which engines are ready (embedded OCR, InternVL), the hardware, the limits in force and which worker "
-        "processes are up. Ask it when a result says that something needs a model."
+        "Tells which engines are ready (embedded OCR, InternVL) and why, the hardware, the limits in force, models "
+        "that are loaded and downloads. Plans which InternVL variant fits this machine, loads and unloads it, and "
+        "fetches weights when the user asks for it. Ask it when a result says that something needs a model."
     ),
     parameters=ManageModelParameters,
     result=ManageModelResult,
     run=run,
     reads_network=False,
+    read_only=False,
 )

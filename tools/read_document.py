@@ -1,4 +1,4 @@
-"""read_document: a document as Markdown or text, page by page."""
+"""read_document: a document as Markdown or text, page by page; a question about it is the model's to answer."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.common import MORE, NEEDS_MODEL, OCR_ENGINE, CursorText, Pages, Password, Source, page_facts
+from tools.asking import Spoken, answer_room, engine_used, silent
+from tools.common import MORE, CursorText, Pages, Password, Source, needs_model, page_facts
 from tools.cursor import Cursors, Start, past_the_end
+from tools.document_model import MOST_TRANSCRIBED, ask_about, pages_for, poor_pages, show, transcribed
+from tools.evidence import support
 from tools.paging import LEAST_TOKENS, At, Budget, fill, split_text, tokens_of
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
+from vision.engine.choice import Choice
 from vision.reading import ReadPage, read_pages
-from vision.service import VisionService
+from vision.service import Media, VisionService
 from vision.types import Frozen, TextTable
 
 _OVERHEAD_TOKENS = 800
+# With a question for a model, no page is begun when less than this share of the reply's time is left for it.
+_MODEL_SHARE = 0.6
 # Pages done of those chosen, then the place in the next: its text and so many tables done, rows, characters.
 _CURSORS = Cursors("read_document", 4, ("pages", "format"))
 
@@ -25,7 +31,8 @@ _CURSORS = Cursors("read_document", 4, ("pages", "format"))
 class ReadDocumentParameters(Parameters):
     source: Source
     question: Annotated[
-        str | None, Field(description="What you want to know; the embedded engine returns the pages to reason from")
+        str | None,
+        Field(description="What you want to know, in your language; answered from the few pages that fit it best"),
     ] = None
     pages: Pages = None
     format: Annotated[
@@ -46,7 +53,7 @@ class PageRead(Frozen):
     """
 
     number: int
-    source: Literal["text-layer", "ocr"]
+    source: Literal["text-layer", "ocr", "model"]
     reason: str | None = None
     markdown: str | None = None
     tables: tuple[TextTable, ...] = ()
@@ -66,9 +73,12 @@ class _Reply:
 
     def __init__(self, parameters: ReadDocumentParameters, start: Start, tokens: int) -> None:
         self.parameters = parameters
+        self.start, self.tokens = start, tokens
         self.page, *begin = start.place
         self.begin = At(*begin)
         self.budget = Budget(tokens - _OVERHEAD_TOKENS)
+        self.reads: list[ReadPage] = []
+        self.by_model: frozenset[int] = frozenset()
         self.pages: list[PageRead] = []
         self.parts: list[str] = []
         self.title: str | None = None
@@ -78,9 +88,11 @@ class _Reply:
 
     def add(self, read: ReadPage) -> None:
         """Adds one page; sets `next` when the reply is full."""
+        self.reads.append(read)
         self.title = read.title
         begin = self.begin if read.place == self.page else At()
-        shown = PageRead(number=read.page.number, source=read.page.source, reason=read.page.ocr_reason)
+        source = "model" if read.page.number in self.by_model else read.page.source
+        shown = PageRead(number=read.page.number, source=source, reason=read.page.ocr_reason)
         text, tables = self._contents(read)
         if begin.item > len(tables) or (begin.item == 0 and (begin.row or 0 < len(text) <= begin.character)):
             raise past_the_end()
@@ -108,6 +120,20 @@ class _Reply:
             self.parts.append(f"<!-- page {read.page.number} -->\n\n{part.strip()}\n")
         self.pages.append(shown)
 
+    def again(self, replaced: dict[int, ReadPage]) -> _Reply:
+        """The same pages in a new reply, those whose number is in `replaced` as the model read them."""
+        reply = _Reply(self.parameters, self.start, self.tokens)
+        reply.facts, reply.by_model = self.facts, frozenset(replaced)
+        for read in self.reads:
+            reply.add(replaced.get(read.page.number, read))
+            if reply.next is not None:
+                return reply
+        if self.next is not None:  # it ended for want of room or time, and what is left still is
+            last = self.reads[-1]
+            went_on = self.next[0] > last.place or self.pages[-1].number == last.page.number
+            reply.next = (last.place + 1, At()) if went_on and last.place + 1 < last.total else None
+        return reply
+
     def _contents(self, read: ReadPage) -> tuple[str, tuple[TextTable, ...]]:
         text = read.page.text if self.parameters.format == "text" else read.page.markdown
         return text, read.page.text_content.tables if self.parameters.format == "json" else ()
@@ -119,43 +145,74 @@ class _Reply:
 
 async def run(service: VisionService, parameters: ReadDocumentParameters, call: Call) -> ReadDocumentResult:
     parameters, start = _CURSORS.resume(parameters, parameters.cursor)
+    choice = await service.engine.choice()
+    tokens = service.settings.max_reply_tokens
+    if parameters.question:
+        tokens -= answer_room(choice, tokens)
+    modelled = choice.plan is not None
     with await service.open(parameters.source, call) as media:
         start.check(media.opened.sha256)
-        reply = _Reply(parameters, start, service.settings.max_reply_tokens)
-        pages = read_pages(
-            service, media, call, output="text" if parameters.format == "text" else "markdown",
-            pages=parameters.pages, after=reply.page, password=parameters.password,
-        )  # fmt: skip
-        async with aclosing(pages):
-            async for read in pages:
-                reply.facts = reply.facts or page_facts(media, read)
-                reply.add(read)
-                await call.progress(read.place + 1, read.total, f"page {read.page.number} of {read.page_count}")
-                if reply.next is None and read.place + 1 < read.total and call.left_s <= 0:
-                    reply.next = (read.place + 1, At())
-                if reply.next is not None:
-                    break
-        if reply.facts is None:
+        reply = _Reply(parameters, start, tokens)
+        asking = modelled and parameters.question is not None
+        await _read(service, media, reply, call, _MODEL_SHARE * call.reply_within_s if asking else 0.0)
+        facts = reply.facts
+        if facts is None:
             raise past_the_end()
-    return _result(reply, reply.facts, call)
+        chosen = poor_pages(reply.reads)[:MOST_TRANSCRIBED] if modelled else []
+        if asking:
+            chosen = pages_for(choice, reply.reads, parameters.question or "")
+        shows = await show(service, media, call, chosen, parameters.password)
+    spoken = silent(choice)
+    if asking:
+        spoken = await ask_about(service, call, shows, parameters.question or "", facts)
+    elif shows.reads:
+        replaced, notices = await transcribed(service, call, shows)
+        reply = reply.again(replaced) if replaced else reply
+        spoken = spoken.noting(*notices)
+    return _result(reply, facts, choice, spoken, call)
 
 
-def _result(reply: _Reply, facts: SourceFacts, call: Call) -> ReadDocumentResult:
-    notices: list[str] = []
+async def _read(service: VisionService, media: Media, reply: _Reply, call: Call, keep_s: float) -> None:
+    """Reads pages until the reply is full, or only `keep_s` seconds of its time are left."""
+    parameters = reply.parameters
+    pages = read_pages(
+        service, media, call, output="text" if parameters.format == "text" else "markdown",
+        pages=parameters.pages, after=reply.page, password=parameters.password,
+    )  # fmt: skip
+    async with aclosing(pages):
+        async for read in pages:
+            reply.facts = reply.facts or page_facts(media, read)
+            reply.add(read)
+            await call.progress(read.place + 1, read.total, f"page {read.page.number} of {read.page_count}")
+            if reply.next is None and read.place + 1 < read.total and call.left_s <= keep_s:
+                reply.next = (read.place + 1, At())
+            if reply.next is not None:
+                break
+
+
+def _result(reply: _Reply, facts: SourceFacts, choice: Choice, spoken: Spoken, call: Call) -> ReadDocumentResult:
+    notices = [*spoken.notices]
     cursor = None
-    if reply.parameters.question:
-        notices.append(NEEDS_MODEL)
+    if reply.parameters.question and choice.plan is None:
+        notices.append(needs_model(choice))
     if reply.next is not None:
         page, at = reply.next
         cursor = _CURSORS.make(facts.sha256, reply.parameters, page, at.item, at.row, at.character)
         notices.append(MORE)
     elif reply.empty and reply.begin == At():
         notices.append("No text was found on these pages.")
+    lines = [line for read in reply.reads for line in read.page.text_content.lines]
+    evidence, unsupported = support(spoken.text or "", lines)
+    shared = spoken.shared()
+    if reply.by_model and choice.plan is not None:
+        shared["engine"] = engine_used(choice)
     return ReadDocumentResult(
-        engine=OCR_ENGINE,
+        **shared,
         sources=(facts,),
-        used=Used(pages=tuple(page.number for page in reply.pages)),
-        truncated=cursor is not None,
+        used=Used(pages=tuple(page.number for page in reply.pages), tiles=spoken.tiles),
+        evidence=evidence,
+        unsupported=unsupported,
+        truncated=cursor is not None or spoken.truncated,
         next_cursor=cursor,
         notices=tuple(notices),
         timings_ms={"total": round(call.elapsed_s * 1000)},
@@ -172,7 +229,8 @@ TOOL = Tool(
     description=(
         "Reads a PDF (digital, scanned, rotated, encrypted with `password`), XPS, EPUB, multi-page TIFF or a "
         "photographed page as Markdown, page by page: headings, lists and tables kept, scanned pages by OCR, each "
-        "page marked with how it was read. Long documents come in parts: choose `pages` or follow `next_cursor`."
+        "page marked with how it was read. An InternVL model answers `question` from the pages and names them. Long "
+        "documents come in parts: choose `pages` or follow `next_cursor`."
     ),
     parameters=ReadDocumentParameters,
     result=ReadDocumentResult,

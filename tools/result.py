@@ -34,6 +34,7 @@ class Used(Frozen):
     """What of the source was really looked at."""
 
     pages: tuple[int, ...] = ()
+    tiles: int | None = Field(default=None, description="tiles of 448 pixels that the model looked at")
     frames_s: tuple[float, ...] = Field(default=(), description="timestamps of the frames looked at, in seconds")
     region: Box | None = None
     downscaled: float | None = Field(default=None, description="factor below 1 by which pictures were made smaller")

@@ -20,7 +20,7 @@ class Parameters(BaseModel):
 
 @dataclass(frozen=True)
 class Tool:
-    """`reads_network`: whether a source may be an address."""
+    """`reads_network`: whether a source may be an address. `read_only`: whether it changes nothing on the machine."""
 
     name: str
     title: str
@@ -29,3 +29,4 @@ class Tool:
     result: type[ToolResult]
     run: Callable[[VisionService, Any, Call], Awaitable[ToolResult]]
     reads_network: bool = True
+    read_only: bool = True

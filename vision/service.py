@@ -19,10 +19,14 @@ from vision.access.opened import OpenedSource, open_source
 from vision.access.policy import AccessPolicy
 from vision.cache import ByteBoundedCache
 from vision.call import Call
+from vision.chat.types import ImagePart
 from vision.config import MIB, Settings
+from vision.conversations import Conversations
+from vision.engine.engine import Engine
 from vision.errors import AccessDenied, LimitExceeded, UnsupportedMedia
 from vision.media.sniff import MediaKind, sniff_file
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
+from vision.prompts.video import Frame
 from vision.types import Box, PageText, TextLine, TextTable
 from vision.workers import jobs
 from vision.workers.pool import Results, WorkerPool, acquire
@@ -35,6 +39,8 @@ _REAP_EVERY_S = 5.0
 # A region is cropped first, so small print on a large scan can still be read at full resolution.
 _MAX_SIDE = 6000
 _LOOK_SHARE = 0.5
+# A model sees an A4 page in about 1,344 by 1,792 pixels (12 tiles), 160 an inch, or half as many again with more tiles.
+_PAGE_DPI = 200.0
 # Pictures that may move: analyze_video takes them, whatever sniffing calls them.
 ANIMATED = ("gif", "webp", "png")
 
@@ -74,11 +80,23 @@ class Picture:
     key: str
 
 
-class VisionService:
-    """Use as a context manager: leaving it ends every worker process."""
+@dataclass(frozen=True)
+class Shown:
+    """A picture as a model gets it. `region`: the part of the original that it shows: pixels, for a page points."""
 
-    def __init__(self, settings: Settings, working_directory: Path) -> None:
+    part: ImagePart
+    region: Box
+
+
+class VisionService:
+    """Use as a context manager: leaving it ends every worker process. The model's process may serve others, and ends by
+    itself when idle.
+    """
+
+    def __init__(self, settings: Settings, working_directory: Path, engine: Engine | None = None) -> None:
         self.settings = settings
+        self.conversations = Conversations()
+        self._engine = engine
         self._cwd = working_directory
         decoder = WorkerSpec("media", settings.decoder_memory_mb, settings.decode_timeout_s)
         reader = WorkerSpec("ocr", _OCR_MEMORY_MB, settings.decode_timeout_s, settings.ocr_threads)
@@ -100,6 +118,8 @@ class VisionService:
         """Ends every worker process at once; safe to call from a signal handler of the event loop."""
         self._decoders.close()
         self._readers.close()
+        if self._engine is not None:
+            self._engine.downloads.close()
 
     async def end_idle_workers(self) -> None:
         """Runs until cancelled beside a long-lived service, and gives idle workers' memory back."""
@@ -107,6 +127,15 @@ class VisionService:
             await anyio.sleep(min(_REAP_EVERY_S, self.settings.idle_unload_s))
             self._decoders.end_idle(self.settings.idle_unload_s)
             self._readers.end_idle(self.settings.idle_unload_s)
+
+    @property
+    def engine(self) -> Engine:
+        """What answers questions: the embedded engine, or InternVL on this machine."""
+        if self._engine is None:
+            from vision.engine.local import local_engine
+
+            self._engine = local_engine(self.settings)
+        return self._engine
 
     def workers(self) -> dict[str, int]:
         """How many worker processes are up, by role."""
@@ -179,6 +208,35 @@ class VisionService:
         info, pixels = await self._decoders.first(jobs.PICTURE, params, file=media.opened.file, wait_s=call.left_s)
         return Picture(info, pixels, f"{media.opened.sha256}:{page}:{region}")
 
+    async def shown(self, picture: Picture, call: Call) -> Shown:
+        """The decoded picture without loss, for a model."""
+        info = picture.info
+        params = jobs.PngParams(raster=info.raster)
+        _, png = await self._decoders.first(jobs.PNG, params, blob=picture.pixels, wait_s=call.left_s)
+        (x, y), scale = info.origin, info.scale
+        region = (x, y, x + info.raster.width / scale, y + info.raster.height / scale)
+        return Shown(ImagePart(data=bytes(png)), region)
+
+    async def page_pictures(
+        self, media: Media, call: Call, numbers: tuple[int, ...], *, password: str | None
+    ) -> AsyncGenerator[tuple[int, Shown]]:
+        """Pages, of a document or of a picture that has some, by number, for a model."""
+        if media.kind.kind != "document":
+            for number in numbers:
+                yield number, await self.shown(await self.picture(media, call, page=number), call)
+            return
+        params = jobs.PagePicturesParams(
+            pages=numbers,
+            password=password,
+            dpi=_PAGE_DPI,
+            max_pages=self.settings.max_pages,
+            max_pixels=self.settings.max_pixels,
+        )
+        file = media.opened.file
+        async with self._decoders.run(jobs.PAGE_PICTURES, params, file=file, wait_s=call.left_s) as results:
+            async for item, png in results:
+                yield item.number, Shown(ImagePart(data=bytes(png)), item.box)
+
     async def read_text(self, picture: Picture, *, page: int = 1, tables: bool = True) -> PageText:
         """The text in a picture, boxes in pixels of the original."""
         info = picture.info
@@ -227,10 +285,12 @@ class VisionService:
         end_s: float | None,
         max_frames: int,
         keep_s: float,
-    ) -> AsyncGenerator[VideoFacts | Shot | Stretch | Subtitle | Watched | FrameText]:
+        spread: int = 0,
+    ) -> AsyncGenerator[VideoFacts | Shot | Stretch | Subtitle | Watched | FrameText | Frame]:
         """A video's facts, then what is measured and read in the segment, in order of time.
 
-        When less than `keep_s` is left for the reply, frames come unread. Raises UnsupportedMedia for other kinds.
+        `spread`: so many frames for a model come too, evenly spread (fewer where one stands for several). When less than
+        `keep_s` is left for the reply, frames come unread. Raises UnsupportedMedia for other kinds.
         """
         moves = media.kind.kind == "video" or (
             media.kind.format in ANIMATED and (await self.picture(media, call)).info.pages > 1
@@ -244,6 +304,7 @@ class VisionService:
             start_s=start_s,
             end_s=end_s,
             max_frames=min(max_frames, self.settings.max_frames),
+            spread=spread,
             max_pixels=self.settings.max_pixels,
             # The look gets its share of the reply's time, reading its frames the rest; and it must end by itself
             # before the watch on decoders takes it for stuck.
@@ -254,7 +315,9 @@ class VisionService:
             async for item, pixels in got:
                 if item.facts is not None:
                     shown_width = item.facts.width
-                if item.frame_s is None:
+                if item.spread_s is not None:
+                    yield Frame(item.spread_s, ImagePart(data=bytes(pixels)))
+                elif item.frame_s is None:
                     event = item.facts or item.shot or item.stretch or item.subtitle or item.watched
                     assert event is not None
                     yield event

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mcp_server.app import run_tool
+from tests.scripted_model import NO_MODEL, ScriptedModel
 from tools.catalogue import TOOLS
 from vision.call import Call
 from vision.config import Settings
@@ -16,10 +17,19 @@ Ask = Callable[..., Awaitable[Any]]
 
 @pytest.fixture(scope="module")
 def shared_service(sample_files: Any) -> Iterator[VisionService]:
-    """One service a module: its workers stay up."""
+    """One service a module, without a model: its workers stay up."""
     folder = sample_files.report.parent
-    with VisionService(Settings(), folder) as made:
+    with VisionService(Settings(), folder, ScriptedModel(choice=NO_MODEL).engine()) as made:
         yield made
+
+
+@pytest.fixture
+def model(shared_service: VisionService) -> Iterator[ScriptedModel]:
+    """A scripted model behind the shared service, for one test."""
+    scripted, before = ScriptedModel(), shared_service._engine
+    shared_service._engine = scripted.engine()
+    yield scripted
+    shared_service._engine = before
 
 
 @pytest.fixture

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.scripted_model import NO_MODEL, ScriptedModel
 from tools.analyze_video import TOOL, AnalyzeVideoParameters
 from tools.paging import tokens_of
 from vision.call import Call
 from vision.config import Settings
+from vision.engine.engine import Engine
 from vision.media.video_types import Chapter, Shot, Subtitle, VideoFacts, Watched
 from vision.service import FrameText
 from vision.types import TextLine
@@ -36,13 +38,22 @@ class ScriptedVideo:
     chapters: tuple[Chapter, ...] = ()
     seen_s: float = LENGTH_S
     looks: list[tuple[float | None, float | None]] = field(default_factory=list)
+    engine: Engine = field(default_factory=ScriptedModel(choice=NO_MODEL).engine)
 
     async def open(self, source: str, call: Call) -> Any:
         opened = SimpleNamespace(name=source, sha256="ab" * 32)
         return nullcontext(SimpleNamespace(opened=opened, kind=SimpleNamespace(kind="video", format="mp4")))
 
     async def watch(
-        self, media: Any, call: Call, *, start_s: float | None, end_s: float | None, max_frames: int, keep_s: float
+        self,
+        media: Any,
+        call: Call,
+        *,
+        start_s: float | None,
+        end_s: float | None,
+        max_frames: int,
+        keep_s: float,
+        spread: int,
     ) -> AsyncIterator[Any]:
         self.looks.append((start_s, end_s))
         assert len(self.looks) < 300, "it does not end"

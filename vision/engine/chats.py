@@ -7,6 +7,17 @@ from typing import Protocol
 
 from vision.chat.host_spec import HostSpec
 from vision.chat.types import Ask, ChatEvent
+from vision.types import Frozen
+
+
+class HostState(Frozen):
+    """A model host that is up. `loaded`: share of the weights in place; `device_bytes`: memory it takes there."""
+
+    spec: HostSpec
+    state: str
+    loaded: float = 1.0
+    working: int = 0
+    device_bytes: int | None = None
 
 
 class Chat(Protocol):
@@ -22,10 +33,10 @@ class ChatSource(Protocol):
         """Starts the model's process where it is not up. Raises VisionError."""
         ...
 
-    async def running(self) -> tuple[HostSpec, ...]:
-        """What the hosts were started with that are up now, of this server or another of the same user."""
+    async def running(self) -> tuple[HostState, ...]:
+        """The hosts that are up now, started by this server or another of the same user."""
         ...
 
-    async def unload(self) -> tuple[HostSpec, ...]:
-        """Ends the hosts that are up, and says which."""
+    async def end(self, spec: HostSpec) -> bool:
+        """Ends a host; False where it was not up any more. Raises VisionError."""
         ...

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from vision.chat.host_spec import HostSpec
 from vision.types import Frozen
+from vision.variants.hardware import Hardware
 from vision.variants.plan import Plan
 
 
@@ -27,13 +28,20 @@ class Choice(Frozen):
         return f"{self.reason}. {self.advice}" if self.advice else self.reason
 
 
-class Chooser(Protocol):
-    """Looks at the machine, the weights and the settings. It may take a second: it is called in a thread."""
+class Machine(Protocol):
+    """Looks at the hardware, the weights and the settings. It may take a second: it is called in threads."""
 
-    def choose(self, running: tuple[HostSpec, ...]) -> Choice:
-        """`running`: what model hosts were started with that are up now; one of them is taken before a new plan, as its
-        own memory would make that smaller.
+    def choose(self, running: tuple[HostSpec, ...], variant: str | None = None) -> Choice:
+        """What answers. `variant`: the only one wanted, and its error is raised.
 
-        Raises the precise VisionError where the settings demand InternVL and it cannot be had.
+        `running`: what model hosts were started with that are up; one of them is taken before a new plan, as its own
+        memory would make that smaller. Raises the precise VisionError where the settings demand InternVL and it cannot
+        be had.
         """
+        ...
+
+    def hardware(self) -> Hardware: ...
+
+    def plan(self, variant: str | None) -> Plan:
+        """What would run were its weights here. Raises VisionError: an unknown variant, or nothing that fits."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
+from typing import Protocol
 
 import anyio
 from anyio import to_thread
@@ -13,12 +14,15 @@ from vision.chat.host_spec import HostSpec
 from vision.chat.types import Ask, Message, TextPart, Usage
 from vision.config import Settings
 from vision.engine.answer import Answer, clean
-from vision.engine.chats import ChatSource
-from vision.engine.choice import Choice, Chooser
+from vision.engine.chats import ChatSource, HostState
+from vision.engine.choice import Choice, Machine
 from vision.engine.hearing import Hearing
 from vision.errors import EngineUnavailable, LimitExceeded, ModelLoading, OutOfMemory
 from vision.prompts.prompt import Prompt, tiles_each
 from vision.prompts.system import can_think, system_prompt
+from vision.variants.hardware import Hardware
+from vision.variants.plan import Plan
+from vision.weights.job import Download
 
 # The machine is looked at again after so long: weights may have come, memory may have been freed.
 _CHOICE_HOLDS_S = 10.0
@@ -29,45 +33,81 @@ _MOST_RETRIES = 2
 _THINKING_TEMPERATURE, _THINKING_TOP_P, _THINKING_SEED = 0.6, 0.95, 0
 
 
+class Fetcher(Protocol):
+    """Downloads of weights, as `vision.weights.job.Downloads`."""
+
+    def start(self, repository: str, revision: str = "main") -> Download: ...
+
+    def status(self) -> tuple[Download, ...]: ...
+
+    def close(self) -> None: ...
+
+
 class Engine:
     """Used from one event loop. Many questions may be asked at once: the host batches them."""
 
-    def __init__(self, settings: Settings, chooser: Chooser, chats: ChatSource) -> None:
+    def __init__(self, settings: Settings, machine: Machine, chats: ChatSource, downloads: Fetcher) -> None:
         self.settings = settings
-        self._chooser = chooser
+        self.downloads = downloads
+        self._machine = machine
         self._chats = chats
         self._chosen: tuple[Choice, float] | None = None
         self._choosing = anyio.Lock()
+        self._preferred: str | None = None
 
     async def choice(self) -> Choice:
         """What answers now. Raises VisionError where the settings demand InternVL and it cannot be had."""
         async with self._choosing:
             now = time.monotonic()
             if self._chosen is None or now - self._chosen[1] > _CHOICE_HOLDS_S:
-                running = await self._chats.running() if self.settings.engine != "ocr" else ()
-                choice = await to_thread.run_sync(self._chooser.choose, running)
+                choice = await to_thread.run_sync(self._machine.choose, await self._specs())
                 self._chosen = (choice, time.monotonic())
             return self._chosen[0]
+
+    async def _specs(self) -> tuple[HostSpec, ...]:
+        """What the hosts that are up were started with, the one that was asked for by name first."""
+        if self.settings.engine == "ocr":
+            return ()
+        specs = [host.spec for host in await self._chats.running()]
+        return tuple(sorted(specs, key=lambda spec: spec.plan.variant != self._preferred))
 
     def forget_choice(self) -> None:
         """The machine has changed: weights came, a model was unloaded."""
         self._chosen = None
 
-    async def hosts(self) -> tuple[HostSpec, ...]:
+    async def hosts(self) -> tuple[HostState, ...]:
         """The models that are up now."""
         return await self._chats.running()
 
-    async def unload(self) -> tuple[HostSpec, ...]:
-        """Ends the models that are up, and says which: their memory is free again."""
-        ended = await self._chats.unload()
-        self.forget_choice()
-        return ended
+    async def hardware(self) -> Hardware:
+        return await to_thread.run_sync(self._machine.hardware)
 
-    async def preload(self) -> HostSpec:
-        """Starts the chosen model, which goes on loading by itself. Raises EngineUnavailable without one."""
-        spec = self._spec(await self.choice())
+    async def plan(self, variant: str | None) -> Plan:
+        """What would run were its weights here. Raises VisionError."""
+        return await to_thread.run_sync(self._machine.plan, variant)
+
+    async def preload(self, variant: str | None) -> HostSpec:
+        """Starts the chosen model, or the variant named, which then answers; it goes on loading by itself.
+
+        Raises VisionError: no such variant, no weights, not enough memory, no model at all.
+        """
+        if variant is None:
+            choice = await self.choice()
+        else:
+            choice = await to_thread.run_sync(self._machine.choose, await self._specs(), variant)
+        spec = self._spec(choice)
         await self._chats.connect(spec)
+        self._preferred = spec.plan.variant
+        self.forget_choice()
         return spec
+
+    async def unload(self, variant: str | None) -> tuple[HostSpec, ...]:
+        """Ends the models that are up (or the one named), and says which: their memory is free again."""
+        up = [host.spec for host in await self._chats.running()]
+        wanted = [spec for spec in up if variant is None or spec.plan.variant == variant]
+        ended = [spec for spec in wanted if await self._chats.end(spec)]
+        self.forget_choice()
+        return tuple(ended)
 
     def tiles(self, choice: Choice, wanted: int, pictures: int = 1) -> int:
         """Tiles for each of so many pictures, within the plan, the setting and the context."""

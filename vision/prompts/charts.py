@@ -6,6 +6,8 @@ from vision.chat.types import ImagePart
 from vision.prompts.language import Words
 from vision.prompts.prompt import Prompt, pictures_then, user
 
+# As the reference's ChartQA evaluation.
+TILES = 12
 # The reference's wording for ChartQA; its Chinese counterpart is of the same training set.
 _SHORT = Words("Answer the question using a single word or phrase.", "请用单个词或短语回答问题。")
 _SUMMARY = (

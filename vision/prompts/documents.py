@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from vision.chat.types import ImagePart
@@ -9,6 +10,9 @@ from vision.prompts.describe import HONESTLY
 from vision.prompts.language import Words
 from vision.prompts.prompt import Prompt, pictures_then, user
 
+# As the reference's DocVQA evaluation; several pages share (MP-DocVQA: 18 each at most).
+TILES = 18
+_FENCE = re.compile(r"```(?:markdown|md)?\n(.*)\n```", re.DOTALL)
 _TRANSCRIBE = (
     "Please extract all the text in the image exactly as it stands, line by line in reading order. Give only the text."
 )
@@ -44,3 +48,9 @@ def ask_pages(pages: Sequence[tuple[int, ImagePart, str]], question: str, max_ti
             lines += [_TEXT.for_question(question).format(page=number), text.strip()]
     lines += [question, f"{_CITE.for_question(question)} {HONESTLY.for_question(question)}"]
     return Prompt(user(pictures_then("\n".join(lines), [picture for _, picture, _ in pages])), max_tiles)
+
+
+def without_fence(text: str) -> str:
+    """Markdown as such: models like to put it into a code block."""
+    found = _FENCE.fullmatch(text.strip())
+    return found[1].strip() if found else text

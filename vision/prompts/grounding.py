@@ -19,6 +19,7 @@ _NUMBER = r"\s*(-?\d+(?:\.\d+)?)\s*"
 _BOX = re.compile(rf"\[{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}\]")
 _SPECIAL = re.compile(r"</?(?:ref|box|quad)>")
 FULL = 1000.0
+TILES = 12
 
 
 @dataclass(frozen=True)

@@ -81,12 +81,42 @@ class DocumentItem(Frozen):
     scale: float = 1.0
 
 
+class PngParams(Frozen):
+    """Encode the picture in the blob."""
+
+    raster: Raster
+
+
+class PngItem(Frozen):
+    """The PNG is in the blob: without loss, and compressed lightly, as it travels no further than to the model."""
+
+
+class PagePicturesParams(Frozen):
+    """Pages to show to a model, by number; `dpi`: pixels an inch, fewer where `max_pixels` says so."""
+
+    pages: tuple[int, ...]
+    password: str | None = None
+    dpi: float
+    max_pages: int
+    max_pixels: int
+
+
+class PagePictureItem(Frozen):
+    """One page, its PNG in the blob. `box`: what it shows, in points."""
+
+    number: int
+    box: Box
+
+
 class VideoParams(Frozen):
-    """Times in seconds; `budget_s`: how long the look may take before it ends with what it has."""
+    """Times in seconds; `max_frames`: to read text on; `spread`: for a model, evenly over the segment; `budget_s`: how
+    long the look may take before it ends with what it has.
+    """
 
     start_s: float | None = None
     end_s: float | None = None
     max_frames: int
+    spread: int = 0
     max_pixels: int
     budget_s: float
 
@@ -94,7 +124,7 @@ class VideoParams(Frozen):
 class VideoItem(Frozen):
     """One of: the facts (first), a shot, a stretch, a subtitle, a frame, what was looked at (last).
 
-    A frame without a raster is one more than was asked for.
+    A frame to read that has no raster is one more than was asked for. A frame for the model (`spread_s`) comes as PNG.
     """
 
     facts: VideoFacts | None = None
@@ -104,6 +134,7 @@ class VideoItem(Frozen):
     watched: Watched | None = None
     frame_s: float | None = None
     raster: Raster | None = None
+    spread_s: float | None = None
 
 
 class TextParams(Frozen):
@@ -115,9 +146,11 @@ class TextParams(Frozen):
 
 PICTURE = Job("picture", "media", PictureParams, PictureItem)
 DOCUMENT = Job("document", "media", DocumentParams, DocumentItem)
+PAGE_PICTURES = Job("page pictures", "media", PagePicturesParams, PagePictureItem)
+PNG = Job("png", "media", PngParams, PngItem)
 VIDEO = Job("video", "media", VideoParams, VideoItem)
 TEXT = Job("text", "ocr", TextParams, PageText)
-JOBS: dict[str, Job[Any, Any]] = {job.name: job for job in (PICTURE, DOCUMENT, VIDEO, TEXT)}
+JOBS: dict[str, Job[Any, Any]] = {job.name: job for job in (PICTURE, DOCUMENT, PAGE_PICTURES, PNG, VIDEO, TEXT)}
 
 
 def memory_exceeded() -> LimitExceeded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +21,17 @@ if TYPE_CHECKING:
     from vision.media.picture_facts import PictureFacts
     from vision.media.video import SeenFrame, VideoEvent
 
+_PNG_LEVEL = 1  # the pictures go to a process beside this one: time counts more than size
+
 
 def handlers(threads: int) -> dict[str, Handler]:
-    return {jobs.PICTURE.name: picture, jobs.DOCUMENT.name: document, jobs.VIDEO.name: video}
+    return {
+        jobs.PICTURE.name: picture,
+        jobs.DOCUMENT.name: document,
+        jobs.PAGE_PICTURES.name: page_pictures,
+        jobs.PNG.name: png,
+        jobs.VIDEO.name: video,
+    }
 
 
 def picture(work: Input) -> Iterator[Output]:
@@ -86,6 +95,31 @@ def document(work: Input) -> Iterator[Output]:
             raise failed  # with nothing to show for it, one damaged page is the answer
 
 
+def page_pictures(work: Input) -> Iterator[Output]:
+    from vision.media.documents import open_document
+
+    params: jobs.PagePicturesParams = work.params
+    with open_document(_file(work).read(), password=params.password, max_pages=params.max_pages) as opened:
+        for number in params.pages:
+            rendered = opened.render(number, dpi=params.dpi, max_pixels=params.max_pixels)
+            yield Output(jobs.PagePictureItem(number=number, box=rendered.region), _png(rendered.pixels))
+
+
+def png(work: Input) -> Iterator[Output]:
+    params: jobs.PngParams = work.params
+    rgb = np.frombuffer(work.blob, np.uint8).reshape(params.raster.height, params.raster.width, 3)
+    yield Output(jobs.PngItem(), _png(rgb))
+
+
+def _png(rgb: np.ndarray) -> bytes:
+    from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile  # registers the format without Pillow's other plugins
+
+    packed = io.BytesIO()
+    Image.fromarray(rgb).save(packed, PngImageFile.format, compress_level=_PNG_LEVEL)
+    return packed.getvalue()
+
+
 def video(work: Input) -> Iterator[Output]:
     from vision.media.video import SeenFrame, VideoLimits, probe, watch
 
@@ -96,14 +130,18 @@ def video(work: Input) -> Iterator[Output]:
     frames = 0
     # Evenly spread frames are for a model; text is read on the frames where the picture changes.
     events = watch(
-        _file(work), start_s=params.start_s, end_s=params.end_s, max_frames=1, limits=limits, clock=own_time.clock
-    )
+        _file(work), start_s=params.start_s, end_s=params.end_s, max_frames=max(1, params.spread), limits=limits,
+        clock=own_time.clock,
+    )  # fmt: skip
     for event in events:
         if isinstance(event, SeenFrame):
-            if event.why == "uniform":
+            if event.why == "uniform" and not params.spread:
                 continue
-            frames += 1
-            output = _frame(event, within=frames <= params.max_frames)
+            if event.why == "uniform":
+                output = Output(jobs.VideoItem(spread_s=event.time_s), _png(event.image))
+            else:
+                frames += 1
+                output = _frame(event, within=frames <= params.max_frames)
         else:
             output = Output(_video_item(event))
         with own_time.stopped():

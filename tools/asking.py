@@ -1,0 +1,123 @@
+"""Asking the model on behalf of a tool, and what that adds to the tool's result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tools.paging import split_text, tokens_of
+from tools.result import EngineUsed, SourceFacts
+from vision.call import Call
+from vision.conversations import Conversation
+from vision.engine.answer import Answer
+from vision.engine.choice import Choice
+from vision.errors import VisionError
+from vision.prompts.prompt import Prompt
+from vision.service import VisionService
+
+_EMBEDDED = "the embedded engine: it reads text and measures pixels"
+_ANSWER_SHARE = 0.4
+_ANSWER_CUT = "The answer is longer than fits in a reply: ask for less."
+_NOT_KEPT = "These pictures are too large to be kept: ask_followup cannot go on from here."
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What the model, or its absence, adds to a result. `said`: the answer, None where there is none."""
+
+    engine: EngineUsed
+    said: Answer | None = None
+    text: str | None = None
+    conversation_id: str | None = None
+    notices: tuple[str, ...] = ()
+    truncated: bool = False
+
+    @property
+    def tiles(self) -> int | None:
+        return self.said.usage.tiles or None if self.said else None
+
+    @property
+    def seen(self) -> bool:
+        """Whether the model said something."""
+        return self.said is not None and self.said.text is not None
+
+    def noting(self, *notices: str) -> Spoken:
+        return replace(self, notices=(*self.notices, *notices))
+
+    def without_text(self) -> Spoken:
+        """The same, where what was said is in the result in another form."""
+        return replace(self, text=None)
+
+    def shared(self) -> dict[str, Any]:
+        """The fields of a result that are the same for every tool."""
+        return {"answer": self.text, "engine": self.engine, "conversation_id": self.conversation_id}
+
+
+def embedded(choice: Choice, why: str | None = None) -> EngineUsed:
+    """The embedded engine, and why it was it: `why`, else the choice's own reason."""
+    return EngineUsed(name="ocr", reason=f"{_EMBEDDED}; {why or choice.says}")
+
+
+def engine_used(choice: Choice) -> EngineUsed:
+    plan = choice.plan
+    if plan is None:
+        return embedded(choice)
+    return EngineUsed(
+        name="internvl",
+        variant=plan.variant,
+        revision=plan.revision,
+        quantisation=plan.quantisation,
+        reason=choice.says,
+    )
+
+
+def silent(choice: Choice) -> Spoken:
+    """Of a result for which the model was not asked."""
+    if choice.plan is None:
+        return Spoken(embedded(choice))
+    return Spoken(embedded(choice, f"it sufficed, {choice.plan.variant} was not asked"))
+
+
+def answer_room(choice: Choice, tokens: int) -> int:
+    """What of a reply's tokens is kept for the model's answer."""
+    return int(tokens * _ANSWER_SHARE) if choice.plan is not None else 0
+
+
+async def ask(
+    service: VisionService, call: Call, prompt: Prompt, sources: Sequence[SourceFacts], *, share: float = 1.0
+) -> Spoken:
+    """Asks, keeps the conversation, cuts the answer to what a reply may give to it. Raises what the engine raises."""
+    said = await service.engine.ask(call, prompt, share=share)
+    return spoken(service, said, sources)
+
+
+async def try_to_ask(
+    service: VisionService, call: Call, prompt: Prompt, sources: Sequence[SourceFacts], *, share: float = 1.0
+) -> Spoken:
+    """As `ask`, for what the model only adds to a result that stands without it: its error becomes a notice."""
+    try:
+        return await ask(service, call, prompt, sources, share=share)
+    except VisionError as error:
+        choice = await service.engine.choice()
+        return Spoken(
+            embedded(choice, f"the model was asked and failed: {error.message}"),
+            notices=(f"The model failed: {error.message}. {error.hint}",),
+        )
+
+
+def spoken(
+    service: VisionService, said: Answer, sources: Sequence[SourceFacts], conversation_id: str | None = None
+) -> Spoken:
+    """What an answer adds to a result; the conversation goes on under `conversation_id`, or a new one."""
+    plan = said.choice.plan
+    assert plan is not None  # there is no answer without a model
+    if said.text is None:
+        return Spoken(embedded(said.choice, f"{plan.variant} gave no answer"), said, notices=said.notices)
+    kept = service.conversations.keep(
+        Conversation(said.messages, said.prompt.max_tiles, tuple(sources), plan.variant), conversation_id
+    )
+    room = int(service.settings.max_reply_tokens * _ANSWER_SHARE)
+    text, rest = (said.text, "") if tokens_of(said.text) <= room else split_text(said.text, room)
+    notices = (*said.notices, *([_ANSWER_CUT] if rest else []), *([] if kept else [_NOT_KEPT]))
+    return Spoken(engine_used(said.choice), said, text, kept, notices, said.truncated or bool(rest))
