@@ -136,6 +136,14 @@ class Launch(Frozen):
     log: Path
 
 
+def _readable(value: Any, validate: ValidatorFunctionWrapHandler) -> HostSpec | None:
+    """None for a spec of another version that this one does not understand: the record is good without it."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
 class Record(Frozen):
     """A running host: the file that servers find it by. Written and removed by the host, readable to the user alone.
 
