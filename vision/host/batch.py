@@ -129,6 +129,8 @@ class Batch:
 
     def undo_step(self) -> None:
         """After a step that failed half-way: layers that had already taken the new token lose it again."""
+        if not self._model.sliceable:
+            return
         assert self._cache is not None
         width = max(row.length for row in self.rows)
         self._cache = self._model.cache(

@@ -133,13 +133,13 @@ class Loop:
         self._batch.remove(done)
 
     def _step_failed(self) -> None:
-        """Out of memory: room is made, and if that was done before, the latest question gives way."""
+        """Out of memory: room is made, and where nothing was kept, the latest question gives way."""
         self._batch.undo_step()
         kept = self._admission.prefixes.size
         self._make_room()
         if self._current is not None:
             self._steps = self._admission.run(self._current)
-        if not kept:
+        if not kept:  # always so where layers forget: such a step cannot be undone
             last = self._batch.rows[-1]
             last.work.emit(out_of_memory("this question"))
             self._batch.remove([last])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +28,7 @@ from vision.errors import LimitExceeded, ModelFailed, OutOfMemory
 
 import torch  # isort: skip - after conftest, which skips where it is absent
 
+from vision.host import admission
 from vision.host.model import Model
 from vision.host.prompt import TileShape, build
 from vision.host.scheduler import Scheduler
@@ -175,6 +178,36 @@ def test_questions_asked_together_are_batched_and_answered_as_alone(
     for question, length, answer in zip(questions, lengths, answers, strict=True):
         assert answer.text == plain("qwen3", question, tokens=length)
     assert max(rows) == 4, "batch is the plan's"
+
+
+def test_a_prompt_run_in_small_parts_is_answered_as_in_one(
+    made: Made, plain: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "_PREFILL_TOKENS", 37)
+    question = user(noise(300, 200, 1), "What is it?")
+    answer = made("qwen3").submit(question)
+    assert answer.text == plain("qwen3", question)
+    assert [e.done for e in answer.events if isinstance(e, Stage) and e.name == "prefill"] == [0, 37, 74, 111]
+
+
+def test_layers_that_forget_answer_one_question_at_a_time_as_plain_generate(
+    tiny_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Sliding windows, as in GPT-OSS: nothing can be cut to a prefix or joined to a batch."""
+    folder = Path(shutil.copytree(tiny_checkpoint("qwen2"), tmp_path / "sliding"))
+    config = json.loads((folder / "config.json").read_text())
+    window = {"use_sliding_window": True, "sliding_window": 24, "layer_types": ["sliding_attention", "full_attention"]}
+    config["text_config"] |= window | {"max_window_layers": 1}
+    (folder / "config.json").write_text(json.dumps(config))
+    asked, alone = Asker(spec_of(folder)), Plain(folder)
+    questions = [user(noise(300, 200, seed), "What is it?") for seed in (1, 1, 2)]
+    answers = [asked.submit(question, max_tokens=40) for question in questions]
+    for question, answer in zip(questions, answers, strict=True):
+        prompt = build((question,), alone.tokenizer, SHAPE, 12)
+        assert answer.text == alone(prompt, torch.from_numpy(normalised(prompt.tiles)), tokens=40)
+        assert answer.finished.usage.cached_tokens == 0
+    assert answers[1].finished.usage.cached_tiles == 7
+    asked.scheduler.close()
 
 
 def test_a_request_joins_while_others_are_being_answered(made: Made, plain: Callable[..., str]) -> None:
