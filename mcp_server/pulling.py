@@ -36,18 +36,13 @@ class Wanted:
 
 
 def _best(settings: Settings) -> Wanted:
-    """What the selector takes for this machine. Raises OutOfMemory, EngineUnavailable."""
+    """What the selector takes for this machine. Raises OutOfMemory, EngineUnavailable, ConfigError."""
+    from vision.engine.local import policy_of, wanted_tiles
+    from vision.variants.candidates import Request
     from vision.variants.probe import probe
+    from vision.variants.selector import plan
 
-    from vision.variants.selector import Policy, plan
-
-    policy = Policy(
-        goal=settings.policy,
-        memory_fraction=settings.memory_fraction,
-        quantisation=settings.quantisation,
-        device=settings.device,
-    )
-    chosen = plan(probe(), policy)
+    chosen = plan(probe(), policy_of(settings), Request(max_tiles=wanted_tiles(settings)))
     return Wanted(chosen.variant, chosen.repository, chosen.revision or "main", "; ".join(chosen.reasons))
 
 

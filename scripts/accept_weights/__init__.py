@@ -1,0 +1,1 @@
+"""Acceptance of real weights: fixed questions on pictures made here, and public benchmarks where their files are."""
