@@ -11,7 +11,7 @@ from pydantic import Field
 from tools.asking import Spoken, answer_room, ask, silent
 from tools.common import Region, Source, clipped, source_facts, used_scale, whole_pixels
 from tools.evidence import support
-from tools.paging import Budget, split_text, tokens_of
+from tools.paging import Budget, estimate_tokens, split_text, tokens_of
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
@@ -178,7 +178,8 @@ async def _ask(service: VisionService, reply: _Reply, call: Call) -> Spoken:
     if reply.choice.plan is None:
         return silent(reply.choice)
     parameters = reply.parameters
-    tiles = service.engine.tiles(reply.choice, TILES[parameters.detail], len(reply.shown))
+    words = estimate_tokens(parameters.question or "")
+    tiles = service.engine.tiles(reply.choice, TILES[parameters.detail], len(reply.shown), words)
     prompt = describe(reply.shown, parameters.question, parameters.detail, tiles)
     return await ask(service, call, prompt, reply.sources)
 

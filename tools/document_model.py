@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tools.asking import Spoken, ask
 from tools.common import poorly_read
-from tools.paging import split_text
+from tools.paging import estimate_tokens, split_text
 from tools.result import SourceFacts
 from vision.call import Call
 from vision.engine.choice import Choice
@@ -21,7 +21,8 @@ from vision.service import Media, Shown, VisionService
 
 # Pages shown for one question. Four pages of nine tiles are about 10,000 tokens, and on a CPU one page is all the time.
 _MOST_PAGES, _MOST_PAGES_CPU = 4, 1
-_PAGE_TEXT_TOKENS = 800
+# Each comes with its text, which takes a fifth of a small context at most.
+_PAGE_TEXT_TOKENS, _TEXT_SHARE = 800, 0.2
 MOST_TRANSCRIBED = 4
 # A page is transcribed only when so much is left for the reply.
 _LEAST_S = 5.0
@@ -78,11 +79,15 @@ def pages_for(choice: Choice, reads: Sequence[ReadPage], question: str) -> list[
 
 async def ask_about(service: VisionService, call: Call, shows: Shows, question: str, facts: SourceFacts) -> Spoken:
     """The answer from pages that are shown to the model with their text."""
+    choice = await service.engine.choice()
+    context = 0 if choice.plan is None else choice.plan.context - service.settings.max_answer_tokens
+    tokens = min(_PAGE_TEXT_TOKENS, int(_TEXT_SHARE * context / len(shows.reads)))
     pages = [
-        (read.page.number, picture.part, split_text(read.page.text or read.page.markdown, _PAGE_TEXT_TOKENS)[0])
+        (read.page.number, picture.part, split_text(read.page.text or read.page.markdown, tokens)[0])
         for read, picture in zip(shows.reads, shows.pictures, strict=True)
     ]
-    tiles = service.engine.tiles(await service.engine.choice(), TILES, len(pages))
+    words = estimate_tokens(question) + tokens * len(pages)
+    tiles = service.engine.tiles(choice, TILES, len(pages), words)
     spoken = await ask(service, call, ask_pages(pages, question, tiles), [facts])
     if not spoken.seen or len(pages) == shows.reads[0].page_count:
         return spoken

@@ -289,7 +289,7 @@ class VisionService:
     ) -> AsyncGenerator[VideoFacts | Shot | Stretch | Subtitle | Watched | FrameText | Frame]:
         """A video's facts, then what is measured and read in the segment, in order of time.
 
-        `spread`: so many frames for a model come too, evenly spread (fewer where one stands for several). When less than
+        `spread`: so many frames for a model come too, fewer where one stands for several of the times. When less than
         `keep_s` is left for the reply, frames come unread. Raises UnsupportedMedia for other kinds.
         """
         moves = media.kind.kind == "video" or (

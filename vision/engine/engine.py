@@ -30,6 +30,8 @@ _CHOICE_HOLDS_S = 10.0
 _MARGIN_S = 2.0
 _MARGIN_SHARE = 0.1
 _MOST_RETRIES = 2
+# The system prompt, instructions and a question of a few sentences.
+_WORDS_TOKENS = 400
 _THINKING_TEMPERATURE, _THINKING_TOP_P, _THINKING_SEED = 0.6, 0.95, 0
 
 
@@ -109,15 +111,17 @@ class Engine:
         self.forget_choice()
         return tuple(ended)
 
-    def tiles(self, choice: Choice, wanted: int, pictures: int = 1) -> int:
-        """Tiles for each of so many pictures, within the plan, the setting and the context."""
+    def tiles(self, choice: Choice, wanted: int, pictures: int = 1, words: int = 0) -> int:
+        """Tiles for each of so many pictures, within the plan, the setting and the context.
+
+        `words`: tokens of what else the prompt holds, beside a short question. Raises EngineUnavailable without a model.
+        """
         if choice.plan is None:
             raise _no_model(choice)
+        room = choice.plan.context - self.settings.max_answer_tokens - _WORDS_TOKENS - words
         most = min(self.settings.max_tiles, choice.plan.max_tiles)
         wanted = min(wanted, most) if pictures == 1 else wanted
-        return tiles_each(
-            wanted, pictures, most=most, context=choice.plan.context, answer_tokens=self.settings.max_answer_tokens
-        )
+        return tiles_each(wanted, pictures, most=most, room=room)
 
     async def ask(self, call: Call, prompt: Prompt, *, share: float = 1.0) -> Answer:
         """Asks the model and tells `call.progress` what it does. With `share`, only that much of the time left is used.

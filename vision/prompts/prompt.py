@@ -14,8 +14,6 @@ from vision.chat.types import ImagePart, Message, TextPart
 
 Parts = tuple[TextPart | ImagePart, ...]
 TOKENS_A_TILE = 256
-# Room in the context for the words around the pictures and of the question.
-_WORDS_TOKENS = 1500
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,11 @@ def pictures_then(text: str, pictures: Sequence[ImagePart]) -> Parts:
     return (*parts, TextPart(text=text))
 
 
-def tiles_each(wanted: int, pictures: int, *, most: int, context: int, answer_tokens: int) -> int:
-    """Tiles a picture so that all of them stay within what one may have (`most`) and within the context.
+def tiles_each(wanted: int, pictures: int, *, most: int, room: int) -> int:
+    """Tiles a picture so that all of them stay within what one may have (`most`) and within `room` tokens of context.
 
     Several pictures share: max(1, n // pictures), as InternVL's multi-image evaluations. A picture's thumbnail is one
     tile more.
     """
-    fit = (context - answer_tokens - _WORDS_TOKENS) // (TOKENS_A_TILE * pictures) - 1
+    fit = room // (TOKENS_A_TILE * pictures) - 1
     return max(1, min(wanted, most, max(1, wanted // pictures), fit))
