@@ -37,13 +37,13 @@ class Wanted:
 
 def _best(settings: Settings) -> Wanted:
     """What the selector takes for this machine. Raises OutOfMemory, EngineUnavailable, ConfigError."""
-    from vision.engine.local import policy_of, wanted_tiles
-    from vision.variants.candidates import Request
+    from vision.engine.local import policy_of
+    from vision.variants.policy import request_from
     from vision.variants.probe import probe
     from vision.variants.selector import plan
 
-    chosen = plan(probe(), policy_of(settings), Request(max_tiles=wanted_tiles(settings)))
-    return Wanted(chosen.variant, chosen.repository, chosen.revision or "main", "; ".join(chosen.reasons))
+    chosen = plan(probe(), policy_of(settings), request_from(settings))
+    return Wanted(chosen.variant, chosen.repository, chosen.revision or "main", chosen.reasons[0] if chosen.reasons else "")
 
 
 def pull(
