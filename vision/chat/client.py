@@ -221,6 +221,11 @@ def _mapped(endpoint: Endpoint, silence_s: float) -> Iterator[None]:
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as e:
         if endpoint.own_host:
             raise HostGone("the model host has ended", again) from e
+        if isinstance(_root_cause(e), ssl.SSLError):
+            raise EngineUnavailable(
+                f"{endpoint.base_url}: no TLS, or its certificate is not trusted",
+                "Check http or https, and add the certificate to the system's.",
+            ) from e
         raise EngineUnavailable(
             f"no server answers at {endpoint.base_url}", "Start it, or check the address, the port and the network."
         ) from e
@@ -234,3 +239,9 @@ def _mapped(endpoint: Endpoint, silence_s: float) -> Iterator[None]:
         if endpoint.own_host:
             raise ModelFailed("the model host ended while it worked (killed, or out of memory?)", again) from e
         raise cut_off() from e
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error

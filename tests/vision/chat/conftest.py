@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
+from tests.vision.chat.servers import Server
 from vision.chat.client import ChatClient
 from vision.chat.host_spec import HostSpec
 from vision.chat.keeper import HostKeeper
@@ -59,6 +60,19 @@ def spec(tmp_path: Path) -> Callable[..., HostSpec]:
         return HostSpec(plan=plan, folder=tmp_path, idle_unload_s=idle_unload_s)
 
     return make
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[..., Server]]:
+    made: list[Server] = []
+
+    def make(answer: bytes, *, hold: bool = False) -> Server:
+        made.append(Server(answer, hold=hold))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 def question(text: str, *pictures: bytes) -> Ask:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, suppress
+from collections.abc import Callable
+from contextlib import aclosing
 
 import pytest
 
 from tests.vision.chat.conftest import error_of, question, text_of
+from tests.vision.chat.servers import Server, headers, plain
 from vision.chat.client import ChatClient, Endpoint
 from vision.chat.types import Delta, Finished, Usage
 
@@ -19,73 +19,6 @@ pytestmark = pytest.mark.anyio
 CHUNK = b'data: {"choices":[{"delta":{"content":"half"}}]}\n\n'
 END = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-
-
-class Server:
-    """Answers every connection with the same bytes and hangs up; `requests`: what was sent to it."""
-
-    def __init__(self, answer: bytes, *, hold: bool = False) -> None:
-        self.requests: list[bytes] = []
-        self.left = threading.Event()
-        self._answer = answer
-        self._hold = hold
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
-
-    def _run(self) -> None:
-        with suppress(OSError):  # close() wakes accept up
-            while True:
-                connection, _ = self._listener.accept()
-                with connection, suppress(ConnectionError):
-                    self._serve(connection)
-
-    def _serve(self, connection: socket.socket) -> None:
-        connection.settimeout(10)
-        request = bytearray()
-        while b"\r\n\r\n" not in request:
-            request += connection.recv(65536)
-        head, _, body = bytes(request).partition(b"\r\n\r\n")
-        length = int(dict(_headers(head)).get(b"content-length", b"0"))
-        while len(body) < length:
-            body += connection.recv(65536)
-        self.requests.append(head + b"\r\n\r\n" + body)
-        connection.sendall(self._answer)
-        if self._hold and connection.recv(1) == b"":
-            self.left.set()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-
-def _headers(head: bytes) -> Iterator[tuple[bytes, bytes]]:
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        yield name.lower(), value.strip()
-
-
-def plain(status: str, body: bytes, kind: str = "application/json") -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-@pytest.fixture
-def server() -> Iterator[Callable[..., Server]]:
-    made: list[Server] = []
-
-    def make(answer: bytes, *, hold: bool = False) -> Server:
-        made.append(Server(answer, hold=hold))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 @pytest.mark.parametrize(
@@ -129,6 +62,14 @@ async def test_where_nobody_listens_the_engine_is_unavailable(server: Callable[.
         assert (await error_of(ChatClient(Endpoint(url)), question("Hi"))).code == "engine_unavailable", url
 
 
+async def test_a_server_without_the_tls_that_its_address_promises_is_engine_unavailable(
+    server: Callable[..., Server],
+) -> None:
+    url = server(STREAM + CHUNK + END).url.replace("http:", "https:")
+    error = await error_of(ChatClient(Endpoint(url)), question("Hi"))
+    assert (error.code, "TLS" in error.message) == ("engine_unavailable", True)
+
+
 async def test_a_server_that_falls_silent_is_given_up(server: Callable[..., Server]) -> None:
     silent = server(STREAM + CHUNK, hold=True)
     error = await error_of(ChatClient(Endpoint(silent.url, silence_s=0.2)), question("Hi"))
@@ -150,7 +91,7 @@ async def test_another_server_is_asked_in_its_own_words(server: Callable[..., Se
     assert events == [Delta(text="half"), Finished(reason="stop", usage=Usage())]
     head, _, body = other.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
-    assert dict(_headers(head))[b"authorization"] == b"Bearer sk-1"
+    assert dict(headers(head))[b"authorization"] == b"Bearer sk-1"
     assert json.loads(body) == {
         "model": "theirs",
         "messages": [
@@ -172,7 +113,7 @@ async def test_another_server_is_asked_in_its_own_words(server: Callable[..., Se
 async def test_without_a_key_none_is_sent(server: Callable[..., Server]) -> None:
     other = server(STREAM + CHUNK + END)
     assert await text_of(ChatClient(Endpoint(other.url)), question("Hi")) == "half"
-    assert b"authorization" not in dict(_headers(other.requests[0].partition(b"\r\n\r\n")[0]))
+    assert b"authorization" not in dict(headers(other.requests[0].partition(b"\r\n\r\n")[0]))
 
 
 async def test_models_are_listed_by_name(server: Callable[..., Server]) -> None:

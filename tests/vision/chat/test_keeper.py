@@ -12,16 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import filelock
 import pytest
 
 from tests.vision.chat.conftest import FAKE_HOST, end_process, error_of, exists, gone, pid_of, question, text_of
+from tests.vision.chat.servers import Server, plain
 from vision.chat import client as client_module
 from vision.chat.client import ChatClient, HostGone
 from vision.chat.host_spec import HostSpec
 from vision.chat.keeper import HostKeeper
-from vision.chat.record import StateFolder, host_key
+from vision.chat.record import Address, StateFolder, host_key, read_record, write_record
 from vision.chat.types import Delta, Finished, Stage
-from vision.errors import Busy, EngineUnavailable, ModelFailed, OutOfMemory, VisionError
+from vision.errors import Busy, EngineUnavailable, ModelFailed, ModelLoading, OutOfMemory, VisionError
 
 pytestmark = pytest.mark.anyio
 Specs = Callable[..., HostSpec]
@@ -87,6 +89,9 @@ def test_processes_that_race_start_one_host(folder: StateFolder, spec: Specs, tm
             server.communicate()
     assert pids == set((tmp_path / "starts").read_text().split())
     assert len(pids) == 1
+    host = int(pids.pop())
+    assert exists(host)  # although the server that started it is gone
+    assert os.getsid(host) == host  # and out of reach of its terminal
 
 
 async def test_the_host_outlives_the_call_that_was_cancelled_while_it_started(
@@ -254,6 +259,29 @@ async def test_what_a_dead_host_left_is_replaced(keeper: HostKeeper, spec: Specs
     end_process(second)
     folder.record(key).write_text("{ half a rec")
     assert await text_of(await keeper.connect(spec()), question("echo mended")) == "mended "
+
+
+async def test_a_port_that_another_program_has_by_now_is_not_taken_for_the_host(
+    keeper: HostKeeper, spec: Specs, folder: StateFolder, server: Callable[..., Server]
+) -> None:
+    other = server(plain("404 Not Found", b"<html>", "text/html"))
+    pid = await pid_of(await keeper.connect(spec()))
+    record = read_record(folder.record(host_key(spec())))
+    assert record is not None
+    end_process(pid)
+    write_record(folder.record(record.key), record.model_copy(update={"address": Address(port=other.port)}))
+    assert await text_of(await keeper.connect(spec()), question("echo mine")) == "mine "
+    assert len(other.requests) == 3  # twice how it is, once to end
+
+
+async def test_a_server_that_never_finishes_starting_the_host_is_told_of(
+    keeper: HostKeeper, spec: Specs, folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vision.chat.keeper._LOCK_S", 0.1)
+    folder.prepare()
+    with filelock.FileLock(folder.lock(host_key(spec()))):
+        with pytest.raises(ModelLoading):
+            await keeper.connect(spec())
 
 
 async def test_a_host_that_hangs_is_an_error_that_names_the_process(
