@@ -43,7 +43,9 @@ def _best(settings: Settings) -> Wanted:
     from vision.variants.selector import plan
 
     chosen = plan(probe(), policy_of(settings), request_from(settings))
-    return Wanted(chosen.variant, chosen.repository, chosen.revision or "main", chosen.reasons[0] if chosen.reasons else "")
+    return Wanted(
+        chosen.variant, chosen.repository, chosen.revision or "main", chosen.reasons[0] if chosen.reasons else ""
+    )
 
 
 def pull(
@@ -59,6 +61,7 @@ def pull(
         wanted = _named(name) if name else choose(settings)
         revision = options.revision or wanted.revision
         puller = make_puller()
+        say.progress(Progress(state="asking"))
         missing = puller.look(wanted.repository, revision)
         say.begin(wanted, revision, missing)
         if missing.missing and not (options.json or options.yes or _agreed()):
@@ -121,10 +124,11 @@ class _TextReport:
     _open: bool = False
 
     def begin(self, wanted: Wanted, revision: str, missing: Missing) -> None:
+        self._clear()
         if wanted.why:
             self.out.write(f"{wanted.name} is the choice for this machine: {wanted.why}\n")
-        commit = f"commit {missing.commit[:12]}" if revision != missing.commit else "that commit"
-        self.out.write(f"{wanted.repository} at {revision} ({commit}): {size(missing.size)}\n")
+        commit = "" if revision == missing.commit else f" (commit {missing.commit[:12]})"
+        self.out.write(f"{wanted.repository} at {revision}{commit}: {size(missing.size)}\n")
         if missing.missing:
             there = "" if missing.missing == missing.size else f"{size(missing.size - missing.missing)} are here, "
             self.out.write(f"{there}{size(missing.missing)} to fetch into {missing.cache}, ")
@@ -142,8 +146,7 @@ class _TextReport:
         self.out.flush()
 
     def end(self, line: Line) -> None:
-        if self._open:
-            self.out.write("\r\x1b[K")
+        self._clear()
         if line.error:
             self.out.flush()
             sys.stderr.write(f"internvl-mcp: {line.error[1]}\n{line.error[2]}\n")
@@ -153,6 +156,11 @@ class _TextReport:
         elif line.pulled:
             self.out.write(f"It is here and whole: {line.pulled.folder}\n")
         self.out.flush()
+
+    def _clear(self) -> None:
+        if self._open:
+            self.out.write("\r\x1b[K")
+            self._open = False
 
 
 def progress_text(progress: Progress) -> str:

@@ -22,6 +22,7 @@ from vision.weights.transfer import Dropped, Patience, RemoteFile, digest_of, fe
 _SPARE_BYTES = 512 << 20  # left free beside what is fetched
 _REPORT_EVERY_S = 0.5
 _AT_ONCE = 4
+_QUESTION_RETRIES = 2
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 Report = Callable[[Progress], None]
@@ -119,13 +120,23 @@ class Puller:
         return find_snapshot(repository, revision, self.cache) if self.hub.offline else None
 
     def _listing(self, repository: str, revision: str) -> Listing:
-        attempt = 0
-        while True:
+        """Asked for a few times only: somebody who mistyped an address should not wait long."""
+        waits = self.patience.waits[:_QUESTION_RETRIES]
+        for attempt in range(len(waits) + 1):
             try:
                 return self.hub.listing(repository, revision)
             except Dropped as dropped:
+                if attempt == len(waits):
+                    raise self._out_of_reach(dropped, repository, revision) from dropped
                 self.patience.before(attempt, dropped)
-                attempt += 1
+        raise AssertionError("the last attempt returns or raises")
+
+    def _out_of_reach(self, dropped: Dropped, repository: str, revision: str) -> DownloadFailed:
+        hint = "Check the network, any proxy (HTTPS_PROXY) and HF_ENDPOINT, then pull again."
+        there = find_snapshot(repository, revision, self.cache)
+        if there is not None and _is_whole(there):
+            hint = f"{hint} The copy that is here is whole and can be used: {there}"
+        return DownloadFailed(f"the hub cannot be asked: {dropped.why}", hint)
 
     def _fetch(self, folder: RepositoryFolder, listing: Listing, meter: Meter, report: Report) -> int:
         """Fetches what is missing and looks the checkpoint over; returns the bytes that came."""
@@ -231,6 +242,14 @@ def _is_here(path: Path, file: RemoteFile) -> bool:
         return path.stat().st_size == file.size
     except OSError:
         return False
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        verify(folder)
+    except WeightsUnusable:
+        return False
+    return True
 
 
 def _seen(folder: RepositoryFolder, listing: Listing, meter: Meter) -> Progress:

@@ -199,6 +199,13 @@ def test_an_endpoint_that_is_down_is_one_error(site: Site, cache: Path) -> None:
         Puller(cache, nobody, Patience(waits=(0,))).pull(REPOSITORY)
 
 
+def test_a_hub_out_of_reach_does_not_hide_that_a_whole_copy_is_here(puller: MakePuller) -> None:
+    there = puller().pull(REPOSITORY).folder
+    with pytest.raises(DownloadFailed) as error:
+        puller(hub=Hub("http://127.0.0.1:1")).pull(REPOSITORY)
+    assert f"can be used: {there}" in error.value.hint
+
+
 @pytest.mark.parametrize("body", [b"<html>Please log in</html>", b"[]", b'{"id": "x", "siblings": []}', b'{"sha": 3}'])
 def test_an_answer_that_is_not_a_hubs_is_one_error(site: Site, puller: MakePuller, body: bytes) -> None:
     site.listing = body
