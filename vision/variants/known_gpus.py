@@ -112,9 +112,9 @@ def _find(name: str) -> tuple[Known, int]:
     wanted = _plain(name)
     if wanted in table:
         return table[wanted], 0
-    stated = re.fullmatch(r"(.*?)(\d+)(?:gb|gib|g)", wanted)
-    if stated and stated[1] in table:
-        return table[stated[1]], int(stated[2])
+    stated = re.fullmatch(r"(.+?)[\s(-]+(\d+)\s*(?:gb|gib|g)\)?", name.strip().lower())
+    if stated and _plain(stated[1]) in table:
+        return table[_plain(stated[1])], int(stated[2])
     close = difflib.get_close_matches(wanted, table, n=4, cutoff=0.6)
     offered = ", ".join(dict.fromkeys(table[match].name for match in close))
     hint = f"Did you mean {offered}?" if close else "Give its memory instead: --gpu-memory 24GB."
@@ -123,7 +123,7 @@ def _find(name: str) -> tuple[Known, int]:
 
 def _plain(name: str) -> str:
     text = re.sub(r"nvidia|geforce|tesla|radeon|instinct|intel|amd|laptop gpu", "", name.lower())
-    return re.sub(r"[^a-z0-9]", "", text).replace("sxm", "").replace("pcie", "")
+    return re.sub(r"[^a-z0-9]", "", re.sub(r"sxm\d?|pcie", "", text))
 
 
 def _bytes(text: str) -> int:
