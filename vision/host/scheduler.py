@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from vision.chat.host_spec import HostSpec
@@ -22,12 +23,15 @@ from vision.host.work import GeneratorState, Work
 
 logger = logging.getLogger("internvl_mcp")
 
+Loader = Callable[[HostSpec, Callable[[float], None]], Model]
+
 
 class Scheduler:
-    """See `vision.host.work.Generator`."""
+    """See `vision.host.work.Generator`. `loader`: where the model comes from, as `vision.host.model.load`."""
 
-    def __init__(self, spec: HostSpec) -> None:
+    def __init__(self, spec: HostSpec, loader: Loader = load) -> None:
         self._spec = spec
+        self._load = loader
         self._changed = threading.Condition()
         self._new: list[Work] = []
         self._preparing = 0
@@ -113,7 +117,7 @@ class Scheduler:
 
     def _run(self) -> None:
         try:
-            model = load(self._spec, self._loaded)
+            model = self._load(self._spec, self._loaded)
             self.publish(device_bytes=model.device_bytes())
             with self._changed:
                 self._state = self._state.model_copy(update={"state": "ready", "loaded": 1.0})
