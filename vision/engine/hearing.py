@@ -61,7 +61,7 @@ class Hearing:
             return f"tile {min(stage.done + 1, stage.total)} of {stage.total}"
         if stage.name == "prefill":
             return f"reading the prompt, {stage.done} of {stage.total} tokens"
-        return "waiting for other questions"
+        return "waiting for its turn"
 
     @property
     def loaded_percent(self) -> int:

@@ -136,7 +136,7 @@ class LocalMachine:
             )
         for spec in running:
             if self._suits(spec):
-                reason = f"{spec.plan.variant} is running already"
+                reason = f"{_because(spec.plan)}; it is running already"
                 return Choice(name="internvl", reason=reason, plan=spec.plan, folder=spec.folder)
         folder = folder_of(self._settings)
         hardware = self._probe()

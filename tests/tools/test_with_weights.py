@@ -1,0 +1,116 @@
+"""The tools over a real checkpoint, tiny and random, in the real host process: nonsense comes back, all the way."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from PIL import Image
+
+from mcp_server.app import run_tool
+from tools.catalogue import TOOLS
+from vision.call import Call
+from vision.chat.record import host_key
+from vision.config import Settings
+from vision.engine.local import local_engine
+from vision.service import VisionService
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs the extra [local]"),
+]
+Ask = Callable[..., Awaitable[Any]]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which hosts and weights have folders of their own."""
+    names = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "HF_HOME")
+    return dict(os.environ) | {name: str(tmp_path_factory.mktemp(name.lower())) for name in names}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spec = importlib.util.spec_from_file_location("tiny_checkpoint", ROOT / "scripts" / "tiny_checkpoint.py")
+    assert spec is not None and spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = maker
+    spec.loader.exec_module(maker)
+    return maker.make_checkpoint(tmp_path_factory.mktemp("weights") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def served(sample_files: Any, tiny: Path, folders: dict[str, str]) -> Iterator[VisionService]:
+    folder = sample_files.report.parent
+    Image.linear_gradient("L").resize((900, 700)).convert("RGB").save(folder / "plain.png")
+    settings = Settings(engine="internvl", variant=str(tiny), max_answer_tokens=12, reply_within_s=120)
+    with VisionService(settings, folder, local_engine(settings, folders)) as service:
+        yield service
+        anyio.run(service.engine.unload, None)
+
+
+@pytest.fixture
+def ask(served: VisionService) -> Ask:
+    async def run(name: str, **arguments: Any) -> Any:
+        tool = next(tool for tool in TOOLS if tool.name == name)
+        return await run_tool(served, tool, arguments, Call(reply_within_s=120.0))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("describe_image", {"sources": ["plain.png", "chart.png"], "question": "有什么不同？"}),
+        ("extract_text", {"source": "plain.png"}),
+        ("read_document", {"source": "report.pdf", "question": "How many passengers?"}),
+        ("answer_chart", {"source": "chart.png", "question": "Which is highest?"}),
+        ("analyze_video", {"source": "video.mp4", "max_frames": 3}),
+        ("locate_objects", {"source": "plain.png", "target": "a red car"}),
+    ],
+)
+async def test_every_tool_is_answered_by_the_model(ask: Ask, name: str, arguments: dict[str, Any]) -> None:
+    result = await ask(name, **arguments)
+    assert (result.engine.name, result.engine.variant) == ("internvl", "tiny"), result.notices
+    assert result.engine.quantisation == "none" and result.engine.reason
+    assert result.used.tiles and result.conversation_id
+    assert result.answer
+
+
+async def test_a_conversation_goes_on_in_the_host(ask: Ask) -> None:
+    first = await ask("describe_image", sources=["plain.png"])
+    second = await ask("ask_followup", conversation_id=first.conversation_id, question="And the colour?")
+    assert second.engine.name == "internvl" and second.answer and second.turn == 2
+
+
+async def test_the_same_question_is_answered_the_same(ask: Ask) -> None:
+    answers = {(await ask("describe_image", sources=["chart.png"], question="What?")).answer for _ in range(2)}
+    assert len(answers) == 1
+
+
+async def test_the_model_s_process_is_told_of_and_shared(
+    ask: Ask, served: VisionService, folders: dict[str, str]
+) -> None:
+    await ask("describe_image", sources=["plain.png"])
+    status = await ask("manage_model")
+    assert [(model.variant, model.state) for model in status.models] == [("tiny", "ready")]
+    other = local_engine(served.settings, folders)
+    ours, theirs = await served.engine.choice(), await other.choice()
+    (host,) = await other.hosts()
+    assert theirs.plan == host.spec.plan and ours.plan is not None
+    assert host_key(host.spec) == host_key(host.spec.model_copy(update={"plan": ours.plan}))
+    assert "running already" in theirs.reason
+
+
+async def test_unloading_gives_the_memory_back_and_the_next_question_loads_again(ask: Ask) -> None:
+    await ask("describe_image", sources=["plain.png"])
+    ended = await ask("manage_model", action="unload")
+    assert ended.models == () and "tiny" in ended.notices[0]
+    assert (await ask("describe_image", sources=["plain.png"])).engine.name == "internvl"
