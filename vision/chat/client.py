@@ -32,6 +32,7 @@ M = TypeVar("M", bound=BaseModel)
 # Encoding more pictures than this takes longer than other calls should wait for the event loop.
 _LARGE = 256 << 10
 _MAX_LINE = 16 << 20
+_MAX_ERROR = 64 << 10
 _CONNECT_S = 10.0
 # Our host writes at least every five seconds, except while a library being loaded holds the interpreter's lock.
 _HOST_SILENCE_S = 90.0
@@ -177,7 +178,7 @@ class ChatClient:
 
 async def _events(response: httpx2.Response) -> AsyncGenerator[ChatEvent, None]:
     if response.status_code != 200:
-        raise _refusal(response.status_code, await response.aread())
+        raise _refusal(response.status_code, await _beginning(response))
     reader = AnswerReader()
     async for line in _lines(response):
         event = reader.line(line)
@@ -186,6 +187,16 @@ async def _events(response: httpx2.Response) -> AsyncGenerator[ChatEvent, None]:
         if reader.ended:
             break
     yield reader.finished()
+
+
+async def _beginning(response: httpx2.Response) -> bytes:
+    """As much of the body as an error needs."""
+    found = bytearray()
+    async for block in response.aiter_bytes():
+        found += block
+        if len(found) > _MAX_ERROR:
+            break
+    return bytes(found[:_MAX_ERROR])
 
 
 async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes, None]:

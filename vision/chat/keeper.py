@@ -1,7 +1,7 @@
 """Finds the model host for a spec, or starts it: one for all servers of a user, whoever comes first.
 
-Everything that waits for files, locks or processes runs in a thread, which goes on by itself when the call that began
-it is cancelled: a host half started is finished, and the lock is let go.
+Everything that waits for files, locks or processes runs in a thread. When the call that began it is cancelled, waiting
+ends with it; a host half started is finished all the same, and the lock is let go.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import anyio.from_thread
 import anyio.to_thread
 
 from vision.chat.client import ChatClient, HostSilent, host_endpoint
@@ -109,11 +110,16 @@ class HostKeeper:
     def _locked(self, key: str) -> Iterator[None]:
         import filelock  # comes with the extra [local], without which no host is started
 
-        lock = filelock.FileLock(self.folder.lock(key), timeout=_LOCK_S)
-        try:
-            lock.acquire()
-        except filelock.Timeout as e:
-            raise ModelLoading("another server is still starting the model host", "Call again a little later.") from e
+        lock = filelock.FileLock(self.folder.lock(key))
+        deadline = time.monotonic() + _LOCK_S
+        while not lock.is_locked:
+            try:
+                lock.acquire(blocking=False)
+            except filelock.Timeout as e:
+                if time.monotonic() > deadline:
+                    hint = "Call again a little later."
+                    raise ModelLoading("another server is still starting the model host", hint) from e
+                _wait()
         try:
             yield
         finally:
@@ -134,10 +140,10 @@ class HostKeeper:
                 raise Busy(
                     f"the model host (process {record.pid}) still answers a question", "Call again a little later."
                 )
-            time.sleep(_LOOK_EVERY_S)
+            _wait()
         deadline = time.monotonic() + _EXIT_S
         while _exists(record.pid) and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY_S)
+            _wait()
 
     def _start(self, spec: HostSpec, key: str) -> Record:
         launch = Launch(
@@ -183,6 +189,12 @@ class HostKeeper:
                 f"the model host could not be started ({e.strerror})",
                 "Free memory, disk space or processes, then try again.",
             ) from e
+
+
+def _wait() -> None:
+    """Waits a moment; ends the thread when nobody waits for it any more, as the server's exit would wait for it."""
+    anyio.from_thread.check_cancelled()
+    time.sleep(_LOOK_EVERY_S)
 
 
 def _hand_over(process: subprocess.Popen[bytes], launch: Launch) -> bool:

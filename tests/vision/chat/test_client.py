@@ -37,6 +37,7 @@ STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
         (plain("200 OK", b'{"choices": []}'), "model_failed", "broke off"),
         (plain("500 Oops", b'{"error": {"message": "boom", "hint": 5}}'), "model_failed", "boom"),
         (plain("500 Oops", b"<h1>boom</h1>", "text/html"), "model_failed", "<h1>boom"),
+        (b"HTTP/1.1 500 Oops\r\n\r\n" + b"long " * 100_000, "model_failed", "long long"),
         (plain("502 Bad", b"\xff\xfe\x00"), "model_failed", "502"),
         (plain("401 No", b'{"error": {"message": "bad key"}}'), "access_denied", "bad key"),
         (plain("302 Found", b""), "model_failed", "302"),

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import filelock
 import pytest
 
@@ -139,6 +141,9 @@ async def test_an_idle_host_ends_and_leaves_nothing(keeper: HostKeeper, spec: Sp
     client = await keeper.connect(spec(idle_unload_s=0.3))
     pid = await pid_of(client)
     assert await text_of(client, question("echo once")) == "once "
+    with anyio.fail_after(10), pytest.raises(ModelFailed):  # asking how it is does not keep it
+        while True:
+            await client.health()
     await gone(pid)
     assert nothing_left(folder)
     with pytest.raises(HostGone):
@@ -282,6 +287,20 @@ async def test_a_server_that_never_finishes_starting_the_host_is_told_of(
     with filelock.FileLock(folder.lock(host_key(spec()))):
         with pytest.raises(ModelLoading):
             await keeper.connect(spec())
+
+
+async def test_a_call_that_is_cancelled_leaves_no_thread_waiting(
+    keeper: HostKeeper, spec: Specs, folder: StateFolder
+) -> None:
+    folder.prepare()
+    threads = anyio.to_thread.current_default_thread_limiter()
+    with filelock.FileLock(folder.lock(host_key(spec()))):
+        with anyio.move_on_after(0.2):
+            await keeper.connect(spec())
+        with anyio.fail_after(5):
+            while threads.borrowed_tokens:
+                await anyio.lowlevel.checkpoint()
+    assert await text_of(await keeper.connect(spec()), question("echo free")) == "free "
 
 
 async def test_a_host_that_hangs_is_an_error_that_names_the_process(
