@@ -143,28 +143,29 @@ def _peak_activations(build: Build, capacity: Capacity, first: bool) -> int:
     """Vision tower, prefill and decoding take turns: the largest counts, beside what lives through all of them."""
     growing = kv_bytes_per_token(build) * capacity.context * capacity.batch // build.variant.text.layers
     if not first:
-        return _prefill(build, capacity) + growing
+        return prefill_bytes(build, capacity) + growing
     # The prompt's embeddings, the features put into them, and the copy that masked_scatter makes.
     prompt = 3 * capacity.context * build.variant.text.hidden_size * build.width
-    return prompt + growing + max(_vision(build), _prefill(build, capacity), _decode(build, capacity))
+    return prompt + growing + max(vision_bytes(build), prefill_bytes(build, capacity), _decode(build, capacity))
 
 
-def _vision(build: Build) -> int:
+def vision_bytes(build: Build) -> int:
     """One layer of the tower on a chunk of tiles, with SDPA: (tiles, 1025, hidden), no attention matrix.
 
-    In the MLP the residual, its norm and the block's output live beside both halves of the MLP; in the attention the
-    residual, its norm, q, k, v, the output, and with q/k norms their float32 copies.
+    In the MLP five tensors of the residual's width live beside both halves of the MLP (the layer's input and residual
+    and the caller's, the norm); in the attention also q, k, v, and with q/k norms their float32 copies. Both as traced
+    by tests/vision/variants/test_traced.py.
     """
     shape = build.variant.vision
     tiles = VISION_CHUNK[build.kind]
-    mlp = 3 * shape.hidden_size + 2 * shape.intermediate_size
-    attention = (11 if shape.qk_norm else 7) * shape.hidden_size
+    mlp = 5 * shape.hidden_size + 2 * shape.intermediate_size
+    attention = (12 if shape.qk_norm else 8) * shape.hidden_size
     pixels = tiles * 3 * 448 * 448 * (build.width + 4)
     scores = tiles * shape.heads * TOKENS_IN_TOWER**2 * build.width if build.kind == "mps" else 0
     return tiles * TOKENS_IN_TOWER * max(mlp, attention) * build.width + scores + pixels
 
 
-def _prefill(build: Build, capacity: Capacity) -> int:
+def prefill_bytes(build: Build, capacity: Capacity) -> int:
     """One layer of the language model on a chunk of one prompt: residual and norms, then attention or MLP."""
     text = build.variant.text
     tokens = min(PREFILL_CHUNK, capacity.context)
@@ -181,7 +182,7 @@ def _prefill(build: Build, capacity: Capacity) -> int:
 def _mlp(build: Build, tokens: int) -> int:
     text = build.variant.text
     if text.experts:
-        return tokens * text.experts_per_token * (2 * text.hidden_size + 3 * text.expert_size) * build.width
+        return tokens * text.experts_per_token * (3 * text.hidden_size + 3 * text.expert_size) * build.width
     wide = 3 * tokens * text.intermediate_size * build.width
     if build.quantisation == "none":
         return wide
