@@ -15,7 +15,7 @@ from scripts.accept_weights.model import Model, Said
 from scripts.accept_weights.questions import SHORT, Question
 from vision.errors import VisionError
 
-_FIXED_TOKENS = 100
+_FIXED_TOKENS = 64
 
 
 @dataclass(frozen=True)
