@@ -18,12 +18,13 @@ MIN_CAPABILITY = (7, 0)  # Volta: some builds of torch still have it, and float1
 _INT8_CAPABILITY = (7, 5)  # LLM.int8 multiplies on the tensor cores of Turing and later
 
 # Rungs of a ladder: each takes at least as much as the one below in every respect, so it also costs at least as much.
+# The prefix cache holds a prompt or none: half a prompt is of no use to it.
 GPU_LADDER = (
     Capacity(context=4096, batch=1, max_tiles=8, max_frames=8, prefix_tokens=0),
-    Capacity(context=6144, batch=1, max_tiles=12, max_frames=16, prefix_tokens=2048),
-    Capacity(context=8192, batch=1, max_tiles=18, max_frames=24, prefix_tokens=4096),
+    Capacity(context=6144, batch=1, max_tiles=12, max_frames=16, prefix_tokens=4096),
+    Capacity(context=8192, batch=1, max_tiles=18, max_frames=24, prefix_tokens=8192),
     Capacity(context=8192, batch=2, max_tiles=18, max_frames=24, prefix_tokens=8192),
-    Capacity(context=12288, batch=2, max_tiles=24, max_frames=32, prefix_tokens=8192),
+    Capacity(context=12288, batch=2, max_tiles=24, max_frames=32, prefix_tokens=12288),
     Capacity(context=16384, batch=2, max_tiles=40, max_frames=48, prefix_tokens=16384),
     Capacity(context=16384, batch=4, max_tiles=40, max_frames=48, prefix_tokens=16384),
     Capacity(context=32768, batch=4, max_tiles=84, max_frames=96, prefix_tokens=32768),
@@ -31,8 +32,8 @@ GPU_LADDER = (
 )
 # A tile takes seconds on a CPU: few of them and few frames, whatever the memory; a batch costs little there.
 CPU_LADDER = (
-    Capacity(context=4096, batch=1, max_tiles=6, max_frames=8, prefix_tokens=2048),
-    Capacity(context=4096, batch=4, max_tiles=6, max_frames=8, prefix_tokens=4096),
+    Capacity(context=4096, batch=1, max_tiles=6, max_frames=8, prefix_tokens=4096),
+    Capacity(context=4096, batch=4, max_tiles=6, max_frames=8, prefix_tokens=8192),
     Capacity(context=8192, batch=4, max_tiles=6, max_frames=8, prefix_tokens=8192),
 )
 _FEATURE_CACHE = 256 * MIB
