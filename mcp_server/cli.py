@@ -1,4 +1,5 @@
-"""The command line: `internvl-mcp` serves over stdio, `call` runs one tool from a shell, `doctor` says what works.
+"""The command line: `internvl-mcp` serves over stdio; `call` runs one tool from a shell, `plan` shows which model fits,
+`pull` fetches it, `doctor` says what works.
 
 Imports stay inside the functions that need them: a client waits for the server's first reply.
 """
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_server import __version__, settings
+from mcp_server import __version__, plan_command, pull_command, settings
 from vision.config import Settings
 from vision.errors import ConfigError
 
@@ -53,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     call.set_defaults(run=_call)
     doctor = commands.add_parser("doctor", help="what works here, and what to do about the rest", parents=[shared])
     doctor.set_defaults(run=_doctor)
+    plan = commands.add_parser("plan", help="which InternVL fits this hardware (or other), and why", parents=[shared])
+    plan_command.add_arguments(plan)
+    plan.set_defaults(run=plan_command.run)
+    pull = commands.add_parser("pull", help="fetch a model's weights", parents=[shared])
+    pull_command.add_arguments(pull)
+    pull.set_defaults(run=pull_command.run)
     return parser
 
 
