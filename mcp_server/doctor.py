@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,8 @@ from mcp_server import __version__
 from vision.access.opened import this_host
 from vision.call import Call
 from vision.config import Settings
+from vision.engine.engine import Engine
+from vision.engine.local import missing_packages
 from vision.errors import VisionError
 from vision.machine import available_cores, memory_bytes
 from vision.reading import read_pages
@@ -28,6 +31,8 @@ _SELF_TEST = (
     "%3Crect width='600' height='160' fill='white'/%3E"
     f"%3Ctext x='40' y='100' font-size='64' font-family='Helvetica'%3E{_WORDS}%3C/text%3E%3C/svg%3E"
 )
+_GIB = 1 << 30
+_WITHOUT_GPU = "InternVL3.5-1B runs on a CPU, in tens of seconds a picture; larger ones want a GPU."
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ async def _findings(settings: Settings) -> list[Finding]:
             findings.append(Finding("ok", f"text recognition: {await _reads_a_picture(service)}"))
         except VisionError as e:
             findings.append(Finding("broken", f"text recognition: {e.message}", e.hint))
-    return [*findings, _clipboard(), _model()]
+        return [*findings, _clipboard(), *await _model(service.engine)]
 
 
 def _versions() -> Finding:
@@ -119,9 +124,37 @@ def _clipboard() -> Finding:
     return Finding("absent", "no tool that reads the clipboard", f"Install one of: {', '.join(names)}.")
 
 
-def _model() -> Finding:
-    return Finding(
-        "absent",
-        "no InternVL engine (not part of this version)",
-        "Documents, text, printed chart values and video facts work without it; descriptions do not.",
-    )
+async def _model(engine: Engine) -> list[Finding]:
+    """The extra, the hardware and the choice, each with what would mend it."""
+    return [_extra(), await _hardware(engine), await _choice(engine)]
+
+
+def _extra() -> Finding:
+    missing = missing_packages()
+    if missing:
+        advice = "For InternVL: pip install 'internvl-mcp[local]'. Text, documents and measures work without it."
+        return Finding("absent", f"the extra [local] is not installed ({', '.join(missing)} missing)", advice)
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "transformers"))
+    return Finding("ok", f"the extra [local] is installed: {versions}")
+
+
+async def _hardware(engine: Engine) -> Finding:
+    found = await engine.hardware()
+    gpus = [f"{g.name} ({g.free_bytes / _GIB:.1f} of {g.total_bytes / _GIB:.1f} GiB free)" for g in found.gpus]
+    free = "unknown" if found.free_ram is None else f"{found.free_ram / _GIB:.1f} GiB free"
+    what = f"for the model: {', '.join(gpus) or 'no GPU'}; memory {free}"
+    return Finding("ok" if gpus else "absent", what, " ".join(found.notes) or ("" if gpus else _WITHOUT_GPU))
+
+
+async def _choice(engine: Engine) -> Finding:
+    try:
+        choice = await engine.choice()
+    except VisionError as e:  # only where the settings demand InternVL
+        return Finding("broken", f"InternVL is demanded (engine) and cannot be had: {e.message}", e.hint)
+    if choice.plan is None:
+        return Finding("absent", choice.reason, choice.advice)
+    plan = choice.plan
+    quantised = "" if plan.quantisation == "none" else f", {plan.quantisation}"
+    where = f"{plan.device} {', '.join(map(str, plan.devices))}".strip()
+    what = f"InternVL: {plan.variant} on {where} ({plan.dtype}{quantised}): {choice.reason}"
+    return Finding("ok", what, choice.advice)

@@ -34,6 +34,18 @@ def _script(name: str) -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test finds the weights or the model hosts of whoever runs it, in processes that it starts neither."""
+    changed = pytest.MonkeyPatch()
+    for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "HF_HOME"):
+        changed.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        changed.delenv(name, raising=False)
+    yield
+    changed.undo()
+
+
 @pytest.fixture(scope="session")
 def sample_maker() -> ModuleType:
     """`scripts/samples.py`, with the truth about what it makes."""

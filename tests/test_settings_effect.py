@@ -13,11 +13,16 @@ import anyio
 import pytest
 
 from mcp_server.app import run_tool
+from tests.scripted_model import NO_MODEL, ScriptedModel, says
+from tests.vision.engine.played import played, put_weights
+from tests.vision.variants.machines import machine
 from tools.catalogue import TOOLS
 from vision.call import Call
 from vision.config import Settings
-from vision.errors import AccessDenied, LimitExceeded, SourceUnreadable
+from vision.engine.choice import Choice
+from vision.errors import AccessDenied, LimitExceeded, SourceUnreadable, WeightsUnusable
 from vision.service import VisionService
+from vision.variants.plan import Plan
 
 pytestmark = pytest.mark.anyio
 Serving = Callable[..., VisionService]
@@ -28,8 +33,11 @@ def serving(sample_files: Any) -> Iterator[Serving]:
     """Makes a service with some settings changed; it works in the folder of the sample files."""
     made: list[VisionService] = []
 
-    def make(cwd: Path = sample_files.report.parent, **changed: Any) -> VisionService:
-        made.append(VisionService(Settings.model_validate(changed), cwd))
+    def make(
+        cwd: Path = sample_files.report.parent, engine_of: ScriptedModel | None = None, **changed: Any
+    ) -> VisionService:
+        model = engine_of or ScriptedModel(choice=NO_MODEL)
+        made.append(VisionService(Settings.model_validate(changed), cwd, model.engine(**changed)))
         return made[-1]
 
     yield make
@@ -205,6 +213,87 @@ async def test_idle_processes_end_after_idle_unload_s(serving: Serving) -> None:
             while service.workers()["media"]:
                 await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
+
+
+# The model's settings, on played machines and over a scripted model.
+
+
+def chosen(cache: Path, **settings: Any) -> Choice:
+    return played(cache, machine(23.5, 23.5), **settings).choose(())
+
+
+def plan_of(cache: Path, **settings: Any) -> Plan:
+    plan = chosen(cache, **settings).plan
+    assert plan is not None
+    return plan
+
+
+def test_engine_demands_or_leaves_out_the_model(tmp_path: Path) -> None:
+    assert chosen(tmp_path).name == "ocr"
+    with pytest.raises(WeightsUnusable):
+        chosen(tmp_path, engine="internvl")
+    put_weights(tmp_path, "InternVL3.5-1B")
+    assert chosen(tmp_path).name == "internvl"
+    assert chosen(tmp_path, engine="ocr").name == "ocr"
+
+
+def test_variant_names_the_model(tmp_path: Path) -> None:
+    put_weights(tmp_path, "InternVL3.5-1B", "InternVL3.5-8B")
+    assert plan_of(tmp_path).variant == "InternVL3.5-8B"
+    assert plan_of(tmp_path, variant="3.5-1B").variant == "InternVL3.5-1B"
+
+
+def test_policy_weighs_speed_against_quality(tmp_path: Path) -> None:
+    put_weights(tmp_path, "InternVL3.5-4B", "InternVL3.5-38B")
+    assert plan_of(tmp_path, policy="quality").variant == "InternVL3.5-38B"
+    assert plan_of(tmp_path, policy="speed").variant == "InternVL3.5-4B"
+
+
+def test_quantisation_decides_how_weights_are_made_smaller(tmp_path: Path) -> None:
+    put_weights(tmp_path, "InternVL3.5-8B")
+    found = [plan_of(tmp_path, quantisation=kind).quantisation for kind in ("none", "int8", "nf4")]
+    assert found == ["none", "int8", "nf4"]
+
+
+def test_memory_fraction_bounds_what_the_model_may_take(tmp_path: Path) -> None:
+    put_weights(tmp_path, "InternVL3.5-8B")
+    whole, half = (plan_of(tmp_path, memory_fraction=share).bytes[0].available for share in (1.0, 0.5))
+    assert half == pytest.approx(whole / 2, rel=0.01)
+
+
+def test_device_decides_what_the_model_runs_on(tmp_path: Path) -> None:
+    put_weights(tmp_path, "InternVL3.5-1B")
+    assert plan_of(tmp_path).device == "cuda"
+    assert plan_of(tmp_path, device="cpu").device == "cpu"
+
+
+async def test_max_tiles_bounds_how_finely_a_picture_is_cut(serving: Serving) -> None:
+    assert [await asked(serving, max_tiles=most, detail="full") for most in (4, 12)] == [4, 12]
+
+
+async def asked(serving: Serving, detail: str, **changed: Any) -> int | None:
+    model = ScriptedModel()
+    await call(serving(engine_of=model, **changed), "describe_image", sources=["chart.png"], detail=detail)
+    return model.asked[0].max_tiles
+
+
+async def test_thinking_makes_the_model_think(serving: Serving) -> None:
+    for thinking in (True, False):
+        model = ScriptedModel(says("<think>It has bars.</think>\nA chart."))
+        result = await call(serving(engine_of=model, thinking=thinking), "describe_image", sources=["chart.png"])
+        assert result.answer == "A chart." and (model.asked[0].temperature > 0) is thinking
+
+
+async def test_max_answer_tokens_bounds_the_answer(serving: Serving) -> None:
+    model = ScriptedModel()
+    await call(serving(engine_of=model, max_answer_tokens=77), "describe_image", sources=["chart.png"])
+    assert model.asked[0].max_tokens == 77
+
+
+async def test_idle_unload_s_is_the_model_s_too(serving: Serving) -> None:
+    model = ScriptedModel()
+    await call(serving(engine_of=model, idle_unload_s=33), "describe_image", sources=["chart.png"])
+    assert model.up[0].idle_unload_s == 33
 
 
 def test_every_setting_is_tested_here() -> None:

@@ -114,7 +114,7 @@ class Engine:
     def tiles(self, choice: Choice, wanted: int, pictures: int = 1, words: int = 0) -> int:
         """Tiles for each of so many pictures, within the plan, the setting and the context.
 
-        `words`: tokens of what else the prompt holds, beside a short question. Raises EngineUnavailable without a model.
+        `words`: tokens of what else the prompt holds beside a short question. Raises EngineUnavailable without a model.
         """
         if choice.plan is None:
             raise _no_model(choice)

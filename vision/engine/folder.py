@@ -89,8 +89,9 @@ def _variant(checkpoint: Checkpoint, config: dict[str, Any]) -> Variant:
     tower = vision.layers * vision.hidden_size * (4 * vision.hidden_size + 2 * vision.intermediate_size)
     projector = 4 * vision.hidden_size * text.hidden_size + text.hidden_size**2
     tied = bool(config["text_config"].get("tie_word_embeddings") or config.get("tie_word_embeddings"))
-    total = checkpoint.size // width + (embedding if tied else 0)
-    linear = max(0, total - tower - projector - 2 * embedding)
+    inside = text.layers * _layer(text)
+    total = max(checkpoint.size // width + (embedding if tied else 0), tower + projector + 2 * embedding + inside)
+    linear = total - tower - projector - 2 * embedding
     dense = text.experts == 0
     return Variant(
         name=_name(checkpoint.folder, checkpoint.repository),
@@ -119,6 +120,13 @@ def _variant(checkpoint: Checkpoint, config: dict[str, Any]) -> Variant:
         kv_bytes_per_token=4 * text.layers * text.kv_heads * text.head_dim,
         scores={},
     )
+
+
+def _layer(text: TextShape) -> int:
+    """Parameters of one layer's matrices."""
+    attention = text.hidden_size * text.head_dim * 2 * (text.heads + text.kv_heads)
+    width = text.experts * text.expert_size or text.intermediate_size
+    return attention + 3 * text.hidden_size * width
 
 
 def _name(folder: Path, repository: str | None) -> str:

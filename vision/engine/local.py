@@ -192,8 +192,10 @@ class LocalMachine:
         folder = folder_of(settings)
         if folder is not None:
             same = spec.folder.absolute() == folder
-        else:
-            same = settings.variant is None or plan.variant == variant_named(settings.variant).name
+        elif settings.variant is not None:
+            same = plan.variant == variant_named(settings.variant).name
+        else:  # somebody's own checkpoint is only for those who name it
+            same = any(plan.variant == variant.name and not variant.only_when_named for variant in variants())
         return (
             same
             and settings.quantisation in ("auto", plan.quantisation)
