@@ -23,6 +23,7 @@ from pathlib import Path
 import anyio
 
 from mcp_server import settings as server_settings
+from scripts.accept_weights import datasets
 from scripts.accept_weights.datasets import DATASETS, Dataset, Entry, load
 from scripts.accept_weights.model import REPLY_WITHIN_S, ServedModel
 from scripts.accept_weights.questions import QUESTIONS
@@ -50,7 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="accept-weights", description="Accepts a model's weights on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="accept-weights",
+        description="Accepts a model's weights on this machine.",
+        epilog=datasets.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(config=None)
     parser.add_argument("accepted", metavar="VARIANT", help="such as InternVL3.5-8B, or a checkpoint's folder")
     parser.add_argument(

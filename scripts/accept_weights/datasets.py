@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from scripts.accept_weights.scorers import anls, mean, ocrbench_correct, relaxed_correct
 from vision.errors import InvalidArgument
@@ -31,9 +31,14 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     image: str
     question: str
-    answers: tuple[str, ...] = Field(min_length=1)
+    answers: tuple[str, ...] = Field(min_length=1, description="OCRBench's own file has a bare string for some")
     split: str = ""
     type: str = ""
+
+    @field_validator("answers", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)

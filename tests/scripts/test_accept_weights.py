@@ -232,7 +232,13 @@ def data(tmp_path: Path) -> Path:
     for name, truths in lines.items():
         key = "type" if name == "ocrbench.jsonl" else "split"
         entries = [
-            {"image": "png/1.png", "question": f"say {truth}", "answers": [truth], key: mark, "id": 7}
+            {
+                "image": "png/1.png",
+                "question": f"say {truth}",
+                "answers": [truth] if mark else truth,
+                key: mark,
+                "id": 7,
+            }
             for truth, mark in truths
         ]
         text = "".join(json.dumps(entry) + "\n" for entry in entries)

@@ -7,6 +7,7 @@ leaves no download behind, and the next one goes on from there.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 
@@ -20,6 +21,7 @@ _STOPS_WITHIN_S = 1.0
 
 
 def main(repository: str, revision: str) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server decides
     stopped = threading.Event()
     threading.Thread(target=_watch_the_server, args=(stopped,), daemon=True).start()
     try:

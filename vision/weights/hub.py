@@ -10,7 +10,7 @@ huggingface_hub's and httpx's exceptions become DownloadFailed, or Dropped where
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -24,6 +24,7 @@ from vision.weights.transfer import Body, Dropped, RangeRefused, RemoteFile
 _NAMES = frozenset({"merges.txt", "tokenizer.model"})
 _SUFFIXES = (".safetensors", ".json", ".jinja")
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -74,6 +75,8 @@ class Hub:
 
     def listing(self, repository: str, revision: str) -> Listing:
         """The wanted files of a revision (commit, branch or tag). Raises DownloadFailed, Dropped."""
+        if not _REVISION.fullmatch(revision) or ".." in revision:  # it names a file under refs/, too
+            raise DownloadFailed(f"{revision!r} is no revision", "Give a commit, branch or tag, such as main.")
         with self._mapped(repository, revision):
             api = self._library.HfApi(endpoint=self.endpoint, library_name="internvl-mcp")
             info = api.model_info(repository, revision=revision, files_metadata=True, timeout=self._timeout_s)
@@ -136,7 +139,7 @@ class Hub:
     def _refused(self, error: Any, repository: str, revision: str, name: str | None) -> DownloadFailed | Dropped:
         errors, status = self._errors, error.response.status_code
         if status in _PASSING:
-            return Dropped(f"{self.endpoint} answered {status}", _seconds(error.response.headers.get("Retry-After")))
+            return Dropped(f"{self.endpoint} answered {status}", _wait_s(error.response.headers))
         if isinstance(error, errors.GatedRepoError):
             return DownloadFailed(
                 f"{repository} is given out only to accounts that accepted its terms",
@@ -171,5 +174,9 @@ class Hub:
         )
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after and retry_after.isdecimal() else None
+def _wait_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a busy hub asks for: Retry-After, or the hub's own `RateLimit: "api";r=0;t=55`."""
+    named = re.fullmatch(r"\d+", headers.get("Retry-After", "")) or re.search(
+        r"(?<=;t=)\d+", headers.get("RateLimit", "")
+    )
+    return float(named[0]) if named else None

@@ -83,7 +83,7 @@ Open = Callable[[RemoteFile, int], AbstractContextManager[Body]]
 
 def fetch(file: RemoteFile, blob: Path, open_body: Open, meter: Meter, patience: Patience) -> None:
     """Brings one file to `blob`. Raises DownloadFailed, Stopped, or OSError when it cannot be written."""
-    partial = _Partial(file, blob.with_name(f"{blob.name}.incomplete"))
+    partial = _Partial(file, blob.with_name(f"{blob.name}.incomplete"), patience)
     attempt = -1
     damaged = False
     while True:
@@ -156,13 +156,14 @@ def _write(out: FileIO, chunk: bytes) -> None:
 class _Partial:
     """The part of a file that is here, with the digest so far: what was there before is read once."""
 
-    def __init__(self, file: RemoteFile, path: Path) -> None:
+    def __init__(self, file: RemoteFile, path: Path, patience: Patience) -> None:
         self.path = path
         self._file = file
         self.restart()
         if path.exists():
             with path.open("rb") as there:
                 while chunk := there.read(_READ_BYTES):
+                    patience.check()
                     self.took(chunk)
         if self.size > file.size or not self.size:
             self.discard()

@@ -73,11 +73,11 @@ class Asked:
 
 @dataclass
 class Site:
-    """`cuts`: for a file, after how many bytes of each of its next replies the connection is cut. `gate`: what replies
-    with the first shard wait for after 600,000 bytes; `reached` is set when one waits.
+    """What it serves, and how it misbehaves.
 
-
-    `answers`: for a file ("" for the listing), statuses given before the right reply, with the hub's error code.
+    `cuts`: for a file, after how many bytes of each of its next replies the connection is cut. `gate`: what replies
+    with the first shard wait for after 600,000 bytes; `reached` is set when one waits. `answers`: for a file ("" for
+    the listing), statuses given before the right reply, with the hub's error code; `extra_headers` go with them.
     `storage`: another address that files are redirected to. `swapped`: other bytes than the listing promises.
     """
 
@@ -90,6 +90,7 @@ class Site:
     storage: str = ""
     ignore_range: bool = False
     listing: bytes | None = None
+    extra_headers: dict[str, str] = field(default_factory=dict)
     gate: threading.Event | None = None
     reached: threading.Event = field(default_factory=threading.Event)
 
@@ -145,7 +146,7 @@ def handler_for(site: Site) -> type[BaseHTTPRequestHandler]:
             if not site.answers.get(name):
                 return False
             status, code = site.answers[name].pop(0)
-            self._reply(status, b"", {"X-Error-Code": code} if code else {})
+            self._reply(status, b"", site.extra_headers | ({"X-Error-Code": code} if code else {}))
             return True
 
         def _list(self, repository: str, revision: str, query: dict[str, list[str]]) -> None:

@@ -6,11 +6,12 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from tests.vision.weights.site import COMMIT, REPOSITORY, SHARDS, UNWANTED, Site
-from vision.errors import DownloadFailed, WeightsUnusable
+from vision.errors import DownloadFailed, EngineUnavailable, WeightsUnusable
 from vision.weights.hub import Hub, wanted
 from vision.weights.layout import RepositoryFolder
 from vision.weights.progress import Progress
@@ -217,6 +218,35 @@ def test_an_answer_that_is_not_a_hubs_is_one_error(site: Site, puller: MakePulle
 def test_a_name_that_is_none_is_one_error(puller: MakePuller, name: str) -> None:
     with pytest.raises(DownloadFailed, match="no name of a repository"):
         puller().pull(name)
+
+
+@pytest.mark.parametrize("revision", ["", "../main", "refs/../../x", "/etc", "a b"])
+def test_a_revision_that_is_none_is_one_error(site: Site, puller: MakePuller, revision: str) -> None:
+    with pytest.raises(DownloadFailed, match="is no revision"):
+        puller().pull(REPOSITORY, revision)
+    assert not site.asked
+
+
+def test_without_huggingface_hub_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(EngineUnavailable) as error:
+        Hub()
+    assert "pip install 'internvl-mcp[local]'" in error.value.hint
+
+
+@pytest.mark.parametrize("header", [("Retry-After", "7"), ("RateLimit", '"api";r=0;t=7')])
+def test_a_hub_that_names_a_wait_is_given_it(site: Site, puller: MakePuller, header: tuple[str, str]) -> None:
+    class Waits(threading.Event):
+        asked: ClassVar[list[float | None]] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.asked.append(timeout)
+            return False
+
+    site.answers["config.json"] = [(429, "")]
+    site.extra_headers = dict([header])
+    puller(patience=Patience(waits=(1.0, 2.0), stopped=Waits())).pull(REPOSITORY)
+    assert Waits.asked == [7.0]
 
 
 @pytest.mark.parametrize("address", ["huggingface.co", "ftp://hub", "http://"])

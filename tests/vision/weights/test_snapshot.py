@@ -196,13 +196,6 @@ def test_a_repository_of_code_names_its_native_one(puller: MakePuller, cache: Pa
     assert f"{REPOSITORY}-HF" in error.value.hint
 
 
-def test_the_projects_tiny_checkpoint_is_whole(tmp_path: Path) -> None:
-    script = Path(__file__).parents[3] / "scripts" / "tiny_checkpoint.py"
-    subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True)
-    found = verify(tmp_path)
-    assert (found.tile, found.text_model, found.dtypes) == (112, "qwen3", ("F32",))
-
-
 def test_looking_for_checkpoints_loads_no_library() -> None:
     ask = "import sys, vision.weights.snapshot, vision.weights.job; print(*sys.modules)"
     told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
