@@ -38,6 +38,8 @@ def call_tool(options: argparse.Namespace, settings: Settings) -> int:
         unknown = [name for name in arguments if name not in tool.parameters.model_fields]
         if unknown:
             raise InvalidArgument(f"{tool.name} has no argument {unknown[0]!r}", _usage(tool))
+        if tool.name == "manage_model" and arguments.get("action") == "download":
+            raise InvalidArgument("a download would end with this command", "Fetch weights with: internvl-mcp pull")
         result = anyio.run(_run, settings, tool, arguments)
     except VisionError as error:
         if options.json:

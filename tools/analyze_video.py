@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.asking import Spoken, answer_room, ask, silent
+from tools.asking import Spoken, ask, silent
 from tools.common import CursorText, Source, needs_model, source_facts
 from tools.cursor import Cursors
 from tools.paging import At, Budget, fill, tokens_of
@@ -259,7 +259,7 @@ def _result(
     looked_at = {t for t, _ in seen.frames} | _shown_times(spoken)
     used = Used(frames_s=tuple(sorted(round(t, 2) for t in looked_at)), tiles=spoken.tiles)
     video = _technical(facts)
-    room = settings.max_reply_tokens - (answer_room(choice, settings.max_reply_tokens) if spoken.seen else 0)
+    room = settings.max_reply_tokens - spoken.tokens
     budget = Budget(room - _OVERHEAD_TOKENS - tokens_of(used) - tokens_of(video))
     timeline, rest = _part(seen, budget)
     place = seen.next_place(rest)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.asking import Spoken, answer_room, ask, silent
+from tools.asking import Spoken, ask, silent
 from tools.chart_table import ChartTable, parse_table
 from tools.common import Region, Source, needs_model, source_facts, used_scale, whole_pixels
 from tools.evidence import support
@@ -96,10 +96,9 @@ async def run(service: VisionService, parameters: AnswerChartParameters, call: C
         spoken, table = silent(choice), None
     else:
         spoken, table = await _ask(service, shown, parameters, facts, call)
-    taken = 0 if table is None else tokens_of(table)
+    taken = spoken.tokens + (0 if table is None else tokens_of(table))
     tokens = service.settings.max_reply_tokens - _OVERHEAD_TOKENS - taken
-    room = tokens - answer_room(choice, service.settings.max_reply_tokens)
-    printed = _printed(picture, facts, text, room, parameters.output == "table" and table is None)
+    printed = _printed(picture, facts, text, tokens, parameters.output == "table" and table is None)
     return _result(printed, parameters, choice, spoken, table, call)
 
 

@@ -17,7 +17,9 @@ from vision.prompts.prompt import Prompt
 from vision.service import VisionService
 
 _EMBEDDED = "the embedded engine: it reads text and measures pixels"
-_ANSWER_SHARE = 0.4
+# Of a reply's tokens: kept for the model's answer with its evidence, and the answer's own.
+_ROOM_SHARE, _ANSWER_SHARE = 0.4, 0.3
+_EVIDENCE_TOKENS = 500
 _ANSWER_CUT = "The answer is longer than fits in a reply: ask for less."
 _NOT_KEPT = "These pictures are too large to be kept: ask_followup cannot go on from here."
 
@@ -36,6 +38,12 @@ class Spoken:
     @property
     def tiles(self) -> int | None:
         return self.said.usage.tiles or None if self.said else None
+
+    @property
+    def tokens(self) -> int:
+        """What it costs in a reply, about: answer, evidence and notices."""
+        evidence = _EVIDENCE_TOKENS if self.seen else 0
+        return tokens_of(self.text or "") + tokens_of(self.notices) + evidence
 
     @property
     def seen(self) -> bool:
@@ -80,8 +88,8 @@ def silent(choice: Choice) -> Spoken:
 
 
 def answer_room(choice: Choice, tokens: int) -> int:
-    """What of a reply's tokens is kept for the model's answer."""
-    return int(tokens * _ANSWER_SHARE) if choice.plan is not None else 0
+    """What of a reply's tokens is kept for the model's answer and its evidence."""
+    return int(tokens * _ROOM_SHARE) if choice.plan is not None else 0
 
 
 async def ask(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from tools.common import clipped
 from tools.result import Evidence
 from vision.types import TextLine
 
 _NUMBER = re.compile(r"(?<![\w.,])[-−–]?\d[\d,\u00a0\u2009\u202f]*(?:\.\d+)?(?![\w])")
 _QUOTE = re.compile(r"[\"“«「『]([^\"“”«»「」『』]{2,80})[\"”»」』]")
 _DROPPED = str.maketrans("−–", "--", ",\u00a0\u2009\u202f")
-_MOST = 8
+_MOST = 5
+_CHARACTERS = 120
 # Words such as "two bars" are no claim about what is printed, and neither are list numbers like "1.".
 _ORDINAL = re.compile(r"^\s*\d{1,2}[.)]\s", re.MULTILINE)
 
@@ -32,8 +34,10 @@ def support(answer: str, lines: Iterable[TextLine]) -> tuple[tuple[Evidence, ...
             unsupported.append(claim)
         elif at not in evidence:
             line = given[at]
-            evidence[at] = Evidence(text=line.text[:200], box=line.box, page=line.page)
-    return tuple(list(evidence.values())[:_MOST]), tuple(unsupported[:_MOST])
+            evidence[at] = Evidence(text=clipped(line.text, _CHARACTERS), box=line.box, page=line.page)
+    return tuple(list(evidence.values())[:_MOST]), tuple(
+        clipped(claim, _CHARACTERS) for claim in unsupported[: 2 * _MOST]
+    )
 
 
 def _claims(answer: str) -> list[tuple[str, bool]]:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from pydantic import Field
 
-from tools.asking import Spoken, answer_room, silent, try_to_ask
+from tools.asking import Spoken, silent, try_to_ask
 from tools.common import (
     MORE,
     CursorText,
@@ -27,7 +27,6 @@ from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
 from vision.chat.types import ImagePart
-from vision.engine.choice import Choice
 from vision.prompts.documents import TILES, transcribe
 from vision.reading import ReadPage, read_pages
 from vision.service import Media, VisionService
@@ -65,10 +64,11 @@ class ExtractTextResult(ToolResult):
 class _Reply:
     """Collects lines, and after them tables, of page after page until the reply is full."""
 
-    def __init__(self, start: Start, tokens: int, choice: Choice) -> None:
+    def __init__(self, start: Start, tokens: int, modelled: bool) -> None:
+        self.modelled = modelled
         self.page, *begin = start.place
         self.begin = At(*begin)
-        self.budget = Budget(tokens - _OVERHEAD_TOKENS - answer_room(choice, tokens))
+        self.budget = Budget(tokens - _OVERHEAD_TOKENS)
         self.poor: list[int] = []
         self.lines: list[TextLine] = []
         self.tables: list[TextTable] = []
@@ -85,8 +85,10 @@ class _Reply:
             self.next = (read.place, begin)
             return
         content = read.page.text_content
-        if read.page.source == "ocr" and poorly_read(content) and begin == At():
+        if self.modelled and read.page.source == "ocr" and poorly_read(content) and begin == At():
             self.poor.append(read.page.number)
+            # What the model makes of it takes the room of what is not to be believed.
+            self.budget.spend(self.budget.left // 2 if len(self.poor) == 1 else 0)
         items = [*map(whole_pixels, content.lines), *content.tables]
         # A line's text comes twice, in `text` and in `lines`.
         parts, rest = fill(items, begin, self.budget, copies=2, empty=not (self.lines or self.tables))
@@ -106,7 +108,7 @@ async def run(service: VisionService, parameters: ExtractTextParameters, call: C
     choice = await service.engine.choice()
     with await service.open(parameters.source, call) as media:
         start.check(media.opened.sha256)
-        reply = _Reply(start, service.settings.max_reply_tokens, choice)
+        reply = _Reply(start, service.settings.max_reply_tokens, choice.plan is not None)
         pages = read_pages(
             service, media, call, output="markdown", pages=parameters.pages, region=parameters.region,
             after=reply.page, password=parameters.password,
@@ -123,7 +125,7 @@ async def run(service: VisionService, parameters: ExtractTextParameters, call: C
         if reply.facts is None:
             raise past_the_end()
         facts, picture = reply.facts, None
-        if reply.poor and choice.plan is not None:
+        if reply.poor:
             picture = await _picture(service, media, reply.poor[0], parameters, call)
     if picture is None:
         return _result(reply, facts, parameters, silent(choice), call)

@@ -10,8 +10,8 @@ from vision.chat.types import ImagePart, Message
 from vision.errors import InvalidArgument
 from vision.types import Frozen
 
-# Pictures are held as they were sent: about 10 of a phone's camera, hundreds of screenshots.
-MOST_BYTES = 256 << 20
+# Pictures are held as they were sent: a handful of a phone's camera, hundreds of screenshots.
+MOST_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)

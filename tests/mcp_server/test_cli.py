@@ -71,3 +71,8 @@ def test_doctor_reads_a_picture_and_says_what_is_missing(capsys: pytest.CaptureF
     assert "no InternVL weights are on this machine" in said or "[local] is not installed" in said
     assert "internvl-mcp pull" in said
     assert "claude mcp add" in said
+
+
+def test_a_download_from_the_shell_is_sent_to_pull(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["call", "manage_model", "action=download"]) == 1
+    assert "internvl-mcp pull" in capsys.readouterr().err

@@ -165,7 +165,7 @@ class Engine:
         )
         return Ask(
             messages=(Message(role="system", parts=(TextPart(text=system),)), *prompt.messages),
-            max_tokens=min(prompt.max_tokens or self.settings.max_answer_tokens, self.settings.max_answer_tokens),
+            max_tokens=self.settings.max_answer_tokens,
             max_tiles=prompt.max_tiles,
             **sampling,
         )

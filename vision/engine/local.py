@@ -11,10 +11,12 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import anyio
+
 from vision.chat.client import ChatClient
 from vision.chat.host_spec import HostSpec
 from vision.chat.keeper import HostKeeper
-from vision.chat.record import host_key, state_folder
+from vision.chat.record import host_key, read_record, state_folder
 from vision.config import Settings
 from vision.engine.chats import HostState
 from vision.engine.choice import Choice
@@ -30,6 +32,7 @@ from vision.weights.job import Downloads
 from vision.weights.layout import hub_cache
 from vision.weights.snapshot import Checkpoint, find_snapshot, verify
 
+_HEALTH_WITHIN_S = 2.0
 _NEEDED = ("torch", "transformers", "accelerate", "safetensors", "filelock", "starlette", "uvicorn")
 
 
@@ -226,6 +229,17 @@ class HostChats:
     async def running(self) -> tuple[HostState, ...]:
         if not self.keeper.folder.run.is_dir():  # nothing was ever started
             return ()
+        with anyio.move_on_after(_HEALTH_WITHIN_S):
+            return await self._answering()
+        return self._recorded()
+
+    def _recorded(self) -> tuple[HostState, ...]:
+        """Hosts that are too busy to answer, as while torch is being imported. A dead one refuses at once."""
+        records = [read_record(path) for path in sorted(self.keeper.folder.run.glob("*.json"))]
+        specs = [record.spec for record in records if record is not None and record.spec is not None]
+        return tuple(HostState(spec=spec, state="busy", loaded=0.0) for spec in specs)
+
+    async def _answering(self) -> tuple[HostState, ...]:
         return tuple(
             HostState(
                 spec=host.record.spec,

@@ -20,12 +20,11 @@ TOKENS_A_TILE = 256
 class Prompt:
     """`messages`: the conversation, its last one the user's; the system message is the engine's to add.
 
-    `max_tiles`: most tiles for each picture. `max_tokens`: longest answer, None for the setting's.
+    `max_tiles`: most tiles for each picture.
     """
 
     messages: tuple[Message, ...]
     max_tiles: int
-    max_tokens: int | None = None
 
     def lighter(self) -> tuple[Prompt, str] | None:
         """The same question for half the memory, and how that is told; None where there is nothing to leave out."""

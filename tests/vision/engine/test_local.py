@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.scripted_model import PLAN
@@ -12,8 +13,10 @@ from tests.vision.engine.played import CPU, ONE_24_GB, played, put_weights, writ
 from tests.vision.variants.machines import machine
 from tests.vision.weights.site import COMMIT
 from vision.chat.host_spec import HostSpec
+from vision.chat.keeper import HostKeeper, HostStatus
+from vision.chat.record import Address, Record, StateFolder, write_record
 from vision.config import Settings
-from vision.engine.local import local_engine
+from vision.engine.local import HostChats, local_engine
 from vision.errors import EngineUnavailable, OutOfMemory, UnknownVariant, VisionError, WeightsUnusable
 
 
@@ -155,3 +158,21 @@ async def test_where_no_host_ever_ran_nothing_is_made(tmp_path: Path) -> None:
         pytest.fail("auto never raises")
     assert await engine.hosts() == ()
     assert not (tmp_path / "internvl-mcp").exists()
+
+
+@pytest.mark.anyio
+async def test_a_host_too_busy_to_answer_is_one_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_of(tmp_path)
+    keeper = HostKeeper(StateFolder(tmp_path / "run", tmp_path / "logs"), "1")
+    keeper.folder.prepare()
+    record = Record(pid=1, key="k", version="1", variant="x", secret="s", address=Address(port=1), spec=spec)
+    write_record(keeper.folder.record("k"), record)
+
+    async def hangs() -> tuple[HostStatus, ...]:
+        await anyio.sleep_forever()
+        return ()
+
+    monkeypatch.setattr(keeper, "status", hangs)
+    monkeypatch.setattr("vision.engine.local._HEALTH_WITHIN_S", 0.05)
+    (host,) = await HostChats(keeper).running()
+    assert (host.spec, host.state) == (spec, "busy")
