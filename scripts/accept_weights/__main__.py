@@ -36,6 +36,7 @@ from vision.variants.catalogue import Benchmark, Score, variant_named
 
 _LIBRARIES = ("internvl-mcp", "torch", "transformers", "accelerate", "bitsandbytes", "pillow")
 _TOLD_EVERY_S = 10.0
+_LONGEST_ANSWER = 256  # a word or a phrase is asked for; the longest formulas of OCRBench have some 150 tokens
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,8 +74,10 @@ def _parser() -> argparse.ArgumentParser:
 async def _accept(options: argparse.Namespace, settings: Settings) -> int:
     with tempfile.TemporaryDirectory(prefix="accept-weights-") as drawn:
         roots = (Path(drawn), *([options.data.absolute()] if options.data else []))
+        longest = settings.max_answer_tokens if "max_answer_tokens" in settings.model_fields_set else _LONGEST_ANSWER
         settings = settings.model_copy(
             update={
+                "max_answer_tokens": longest,
                 "engine": "internvl",
                 "variant": options.accepted,
                 "roots": (*settings.roots, *roots),

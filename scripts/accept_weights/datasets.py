@@ -4,8 +4,8 @@
     docvqa.jsonl     {"image": "documents/x.png", "question": "…", "answers": ["…", "…"]}
     ocrbench.jsonl   {"image": "…", "question": "…", "answers": ["…"], "type": "Key Information Extraction"}
 
-A line for each question; paths of pictures are relative to the folder. The prompt, the tiles and the longest answer are
-those of InternVL's evaluations (VLMEvalKit, `vlmeval/vlm/internvl`: ChartQA 12 tiles, DocVQA 18, OCRBench 24).
+A line for each question; paths of pictures are relative to the folder. The prompt and the tiles are those of
+InternVL's evaluations (VLMEvalKit, `vlmeval/vlm/internvl`: ChartQA 12 tiles, DocVQA 18, OCRBench 24).
 """
 
 from __future__ import annotations
@@ -52,7 +52,6 @@ class Dataset:
     file: str
     benchmark: Benchmark
     tiles: int
-    max_tokens: int
     full: int
     score: Callable[[Entry, str], float]
     note: str
@@ -64,7 +63,6 @@ DATASETS = (
         "chartqa.jsonl",
         "chartqa",
         12,
-        100,
         2500,
         lambda entry, answer: float(any(relaxed_correct(answer, truth) for truth in entry.answers)),
         "relaxed accuracy, mean of the human and the augmented split where both are marked",
@@ -74,7 +72,6 @@ DATASETS = (
         "docvqa.jsonl",
         "docvqa",
         18,
-        100,
         5188,
         lambda entry, answer: anls(answer, entry.answers),
         "ANLS; the truth of the test split is not public, so the validation split stands for it",
@@ -84,7 +81,6 @@ DATASETS = (
         "ocrbench.jsonl",
         "ocrbench",
         24,
-        512,
         1000,
         lambda entry, answer: float(ocrbench_correct(answer, entry.answers, formula=entry.type == FORMULAS)),
         "points of 1000",

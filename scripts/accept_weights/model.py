@@ -33,7 +33,7 @@ class Said:
 class Model(Protocol):
     """`tiles`: for each picture, cut down to what the plan allows."""
 
-    async def ask(self, pictures: Sequence[Path], text: str, *, tiles: int, max_tokens: int) -> Said: ...
+    async def ask(self, pictures: Sequence[Path], text: str, *, tiles: int) -> Said: ...
 
     async def locate(self, picture: Path, target: str, *, tiles: int) -> Said: ...
 
@@ -55,11 +55,11 @@ class ServedModel:
     def plan(self) -> Plan:
         return self._plan
 
-    async def ask(self, pictures: Sequence[Path], text: str, *, tiles: int, max_tokens: int) -> Said:
+    async def ask(self, pictures: Sequence[Path], text: str, *, tiles: int) -> Said:
         call = Call(reply_within_s=REPLY_WITHIN_S)
         parts = [await self._picture(path, call) for path in pictures]
         each = max(1, min(tiles, self._plan.max_tiles) // len(parts))
-        return await self._said(call, Prompt(user(pictures_then(text, parts)), each, max_tokens))
+        return await self._said(call, Prompt(user(pictures_then(text, parts)), each))
 
     async def locate(self, picture: Path, target: str, *, tiles: int) -> Said:
         call = Call(reply_within_s=REPLY_WITHIN_S)

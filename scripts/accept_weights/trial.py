@@ -15,8 +15,6 @@ from scripts.accept_weights.model import Model, Said
 from scripts.accept_weights.questions import SHORT, Question
 from vision.errors import VisionError
 
-_FIXED_TOKENS = 64
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -73,7 +71,7 @@ async def put_fixed(
             if question.target:
                 said = await model.locate(pictures[0], question.target, tiles=question.tiles)
             else:
-                said = await model.ask(pictures, question.text, tiles=question.tiles, max_tokens=_FIXED_TOKENS)
+                said = await model.ask(pictures, question.text, tiles=question.tiles)
         except VisionError as e:
             return Outcome(asked, question.wanted, "", 0.0, error=e.message)
         answered = said.raw if question.target else said.text
@@ -88,9 +86,7 @@ async def put_dataset(
     async def put(entry: Entry) -> Outcome:
         wanted = " | ".join(entry.answers)
         try:
-            said = await model.ask(
-                [folder / entry.image], entry.question + SHORT, tiles=dataset.tiles, max_tokens=dataset.max_tokens
-            )
+            said = await model.ask([folder / entry.image], entry.question + SHORT, tiles=dataset.tiles)
         except VisionError as e:
             return Outcome(entry.question, wanted, "", 0.0, error=e.message)
         return Outcome(entry.question, wanted, said.text, dataset.score(entry, said.text), said)

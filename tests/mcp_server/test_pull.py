@@ -20,9 +20,11 @@ from mcp_server.pulling import pull as pull_now
 from tests.vision.weights.site import COMMIT, HELD_AT, REPOSITORY, SHARDS, Site, serve
 from vision.config import Settings
 from vision.errors import OutOfMemory
+from vision.variants.catalogue import variant_named
 from vision.weights.hub import Hub
 from vision.weights.progress import Line, Progress
 from vision.weights.pull import Puller
+from vision.weights.snapshot import find_checkpoint
 from vision.weights.transfer import Patience
 
 Pull = Callable[..., int]
@@ -168,6 +170,29 @@ def test_an_interrupt_keeps_what_has_come(site: Site, tmp_path: Path) -> None:
     assert "the next pull goes on from there" in errors
     assert "Traceback" not in errors
     assert largest_part(tmp_path) >= HELD_AT
+
+
+def test_the_command_brings_a_checkpoint_that_was_cut_off_in_the_middle(site: Site, tmp_path: Path) -> None:
+    made, cache = tmp_path / "made", tmp_path / "hub"
+    maker = Path(__file__).parents[2] / "scripts" / "tiny_checkpoint.py"
+    subprocess.run([sys.executable, maker, made], check=True, capture_output=True)
+    site.repository = variant_named("InternVL3.5-1B").repository
+    site.files = {path.name: path.read_bytes() for path in made.iterdir()} | {"modeling.py": b"raise SystemExit"}
+    weights = site.files["model.safetensors"]
+    site.cuts["model.safetensors"] = [len(weights) // 2]
+    ran = subprocess.run(
+        [Path(sys.executable).parent / "internvl-mcp", "pull", "3.5-1B"],
+        env=os.environ | {"HF_HUB_CACHE": str(cache), "HF_ENDPOINT": site.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert [asked.range for asked in site.requests("model.safetensors")] == [None, f"bytes={len(weights) // 2}-"]
+    found = find_checkpoint(site.repository, cache=cache)
+    assert (found.tile, found.text_model, found.dtypes, found.commit) == (112, "qwen3", ("F32",), COMMIT)
+    assert (found.folder / "model.safetensors").read_bytes() == weights
+    assert not (found.folder / "modeling.py").exists()
 
 
 @pytest.mark.parametrize(

@@ -172,11 +172,11 @@ class FakeModel:
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
-        self.asked: list[tuple[str, int, int]] = []
+        self.asked: list[tuple[str, int]] = []
 
-    async def ask(self, pictures: Sequence[Path], text: str, *, tiles: int, max_tokens: int) -> Said:
+    async def ask(self, pictures: Sequence[Path], text: str, *, tiles: int) -> Said:
         assert all(path.is_file() for path in pictures)
-        self.asked.append((text, tiles, max_tokens))
+        self.asked.append((text, tiles))
         return self._said(text)
 
     async def locate(self, picture: Path, target: str, *, tiles: int) -> Said:
@@ -256,7 +256,7 @@ async def test_a_benchmark_is_asked_as_it_was_published(data: Path, dataset: Any
     model = FakeModel(says_the_truth)
     trial = await put_dataset(model, dataset, load(dataset, data, None), data, 2, told)
     assert trial.score == 100.0
-    assert {(text.splitlines()[1], asked) for text, asked, _ in model.asked} == {
+    assert {(text.splitlines()[1], asked) for text, asked in model.asked} == {
         ("Answer the question using a single word or phrase.", tiles)
     }
 

@@ -113,7 +113,7 @@ class Hub:
                 if response.is_error:
                     response.read()
                 self._library.utils.hf_raise_for_status(response)
-                yield Body(start if response.status_code == 206 else 0, response.iter_bytes())
+                yield Body(_first_position(response, start), response.iter_bytes())
 
     @contextmanager
     def _mapped(self, repository: str, revision: str, name: str | None = None) -> Iterator[None]:
@@ -172,6 +172,16 @@ class Hub:
             f"what answers at {self.endpoint} is not a model hub: {why}",
             "Check HF_ENDPOINT, any proxy, and whether the network wants a login.",
         )
+
+
+def _first_position(response: Any, asked: int) -> int:
+    """Where in the file a reply begins. Raises Dropped when it is not what was asked for and not the whole."""
+    if response.status_code != 206:
+        return 0
+    given = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    if given is None or int(given[1]) != asked:
+        raise Dropped("the hub sent another part of the file than was asked for")
+    return asked
 
 
 def _wait_s(headers: Mapping[str, str]) -> float | None:

@@ -79,9 +79,11 @@ class Site:
     with the first shard wait for after 600,000 bytes; `reached` is set when one waits. `answers`: for a file ("" for
     the listing), statuses given before the right reply, with the hub's error code; `extra_headers` go with them.
     `storage`: another address that files are redirected to. `swapped`: other bytes than the listing promises.
+    `ignore_range`: the whole file comes whatever was asked for; `shift_range`: another part comes.
     """
 
     port: int = 0
+    repository: str = REPOSITORY
     files: dict[str, bytes] = field(default_factory=checkpoint_files)
     asked: list[Asked] = field(default_factory=list)
     cuts: dict[str, list[int]] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class Site:
     swapped: dict[str, list[bytes]] = field(default_factory=dict)
     storage: str = ""
     ignore_range: bool = False
+    shift_range: int = 0
     listing: bytes | None = None
     extra_headers: dict[str, str] = field(default_factory=dict)
     gate: threading.Event | None = None
@@ -153,7 +156,7 @@ def handler_for(site: Site) -> type[BaseHTTPRequestHandler]:
             self._note("")
             if self._refused(""):
                 return
-            if repository != REPOSITORY:
+            if repository != site.repository:
                 self._reply(404, b"", {"X-Error-Code": "RepoNotFound"})
             elif revision not in ("main", "v1", COMMIT):
                 self._reply(404, b"", {"X-Error-Code": "RevisionNotFound"})
@@ -166,7 +169,7 @@ def handler_for(site: Site) -> type[BaseHTTPRequestHandler]:
 
         def _file(self, repository: str, commit: str, name: str) -> None:
             self._note(name)
-            assert (repository, commit) == (REPOSITORY, COMMIT)
+            assert (repository, commit) == (site.repository, COMMIT)
             if self._refused(name):
                 return
             if site.storage:
@@ -181,7 +184,7 @@ def handler_for(site: Site) -> type[BaseHTTPRequestHandler]:
         def _send(self, name: str, body: bytes, start: int) -> None:
             self.send_response(206 if start else 200)
             if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                self.send_header("Content-Range", f"bytes {start + site.shift_range}-{len(body) - 1}/{len(body)}")
             self.send_header("Content-Length", str(len(body) - start))
             self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
             self.send_header("X-Repo-Commit", COMMIT)

@@ -112,6 +112,13 @@ def test_a_hub_that_ignores_ranges_sends_the_file_once_more(site: Site, puller: 
     assert files_of(puller().pull(REPOSITORY).folder) == site.wanted
 
 
+def test_a_part_that_was_not_asked_for_is_not_put_in_its_place(site: Site, puller: MakePuller) -> None:
+    site.cuts[FIRST] = [400_000]
+    site.shift_range = 1
+    with pytest.raises(DownloadFailed, match="another part of the file"):
+        puller().pull(REPOSITORY)
+
+
 def test_a_part_that_the_hub_will_not_continue_is_fetched_from_the_start(site: Site, puller: MakePuller) -> None:
     site.cuts[FIRST] = [400_000, 0]
     site.answers[FIRST] = []
