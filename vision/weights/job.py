@@ -88,8 +88,13 @@ class Downloads:
         return job.stop() if job else None
 
     def close(self) -> None:
-        for download in self.status():
-            self.stop(download.repository)
+        """Ends them all; they stop side by side."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.leave()
+        for job in jobs:
+            job.stop()
 
 
 class _Job:
@@ -126,16 +131,16 @@ class _Job:
         return self.read()
 
     def stop(self) -> Download:
-        self._stopping = True
-        self._leave()
+        self.leave()
         self._reader.join(_ENDS_WITHIN_S)
         if self._reader.is_alive():
             self._process.kill()
             self._reader.join()
         return self.read()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Closes its standard input: it ends by itself when nobody is there any more."""
+        self._stopping = True
         if self._process.stdin is not None:
             self._process.stdin.close()
 
@@ -147,10 +152,10 @@ class _Job:
                 except ValidationError:
                     continue  # a library that prints
         code = self._process.wait()
-        self._leave()
         with self._lock:
             if self._state.running:
                 self._state = self._ended(code)
+        self.leave()
         self._log.close()
 
     def _take(self, line: Line) -> None:
