@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
 from PIL import Image
 
-from mcp_server.app import run_tool
+from mcp_server.app import LazyService, build_app, run_tool
 from tools.catalogue import TOOLS
 from vision.call import Call
 from vision.chat.record import host_key
@@ -30,13 +30,6 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment in which hosts and weights have folders of their own."""
-    names = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "HF_HOME")
-    return dict(os.environ) | {name: str(tmp_path_factory.mktemp(name.lower())) for name in names}
-
-
-@pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = importlib.util.spec_from_file_location("tiny_checkpoint", ROOT / "scripts" / "tiny_checkpoint.py")
     assert spec is not None and spec.loader is not None
@@ -47,11 +40,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(sample_files: Any, tiny: Path, folders: dict[str, str]) -> Iterator[VisionService]:
+def served(sample_files: Any, tiny: Path) -> Iterator[VisionService]:
     folder = sample_files.report.parent
     Image.linear_gradient("L").resize((900, 700)).convert("RGB").save(folder / "plain.png")
     settings = Settings(engine="internvl", variant=str(tiny), max_answer_tokens=12, reply_within_s=120)
-    with VisionService(settings, folder, local_engine(settings, folders)) as service:
+    with VisionService(settings, folder) as service:
         yield service
         anyio.run(service.engine.unload, None)
 
@@ -95,13 +88,11 @@ async def test_the_same_question_is_answered_the_same(ask: Ask) -> None:
     assert len(answers) == 1
 
 
-async def test_the_model_s_process_is_told_of_and_shared(
-    ask: Ask, served: VisionService, folders: dict[str, str]
-) -> None:
+async def test_the_model_s_process_is_told_of_and_shared(ask: Ask, served: VisionService) -> None:
     await ask("describe_image", sources=["plain.png"])
     status = await ask("manage_model")
     assert [(model.variant, model.state) for model in status.models] == [("tiny", "ready")]
-    other = local_engine(served.settings, folders)
+    other = local_engine(served.settings)
     ours, theirs = await served.engine.choice(), await other.choice()
     (host,) = await other.hosts()
     assert theirs.plan == host.spec.plan and ours.plan is not None
@@ -114,3 +105,23 @@ async def test_unloading_gives_the_memory_back_and_the_next_question_loads_again
     ended = await ask("manage_model", action="unload")
     assert ended.models == () and "tiny" in ended.notices[0]
     assert (await ask("describe_image", sources=["plain.png"])).engine.name == "internvl"
+
+
+async def test_an_agent_hears_how_far_the_model_is_and_gets_its_answer(served: VisionService) -> None:
+    await served.engine.unload(None)
+    heard: list[str] = []
+
+    async def progress(done: float, total: float | None, message: str | None) -> None:
+        heard.append(message or "")
+
+    app = build_app(LazyService(served.settings, served._cwd))
+    async with Client(app) as client:
+        arguments = {"sources": ["plain.png"], "question": "What is it?"}
+        result = await client.call_tool("describe_image", arguments, progress_callback=progress)
+        assert not result.is_error, result.content
+        asked = {"conversation_id": result.structured_content["conversation_id"], "question": "And?"}  # type: ignore[index]
+        more = await client.call_tool("ask_followup", asked)
+    for reply in (result, more):
+        assert reply.structured_content is not None and reply.structured_content["engine"]["name"] == "internvl"
+        assert reply.structured_content["answer"]
+    assert any(message.startswith("loading tiny, ") for message in heard)
