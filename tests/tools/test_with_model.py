@@ -14,7 +14,9 @@ from tools.catalogue import TOOLS
 from tools.paging import tokens_of
 from vision.call import Call
 from vision.chat.types import Ask, ImagePart, Stage
+from vision.config import Settings
 from vision.errors import InvalidArgument, ModelFailed, ModelLoading
+from vision.service import VisionService
 
 pytestmark = pytest.mark.anyio
 DEAD = ModelFailed("the model host ended while it worked", "Call again.")
@@ -190,6 +192,22 @@ async def test_a_transcribed_page_is_followed_to_its_end(ask: Any, model: Script
             break
         arguments = {"cursor": part.next_cursor}
     assert "".join(parts).split() == words.split()
+
+
+async def test_one_decoder_suffices(sample_files: Any) -> None:
+    """Pictures for the model are made when the decoder that read the pages is free again."""
+    model = ScriptedModel(*[says("Yes.")] * 4)
+    settings = Settings(decoders=1)
+    with VisionService(settings, sample_files.report.parent, model.engine()) as service:
+        for name, arguments in (
+            ("read_document", {"source": "report.pdf", "question": "Is it?"}),
+            ("extract_text", {"source": "plain.pdf"}),
+            ("analyze_video", {"source": "video.mp4", "max_frames": 2}),
+            ("locate_objects", {"source": "plain.pdf", "target": "a car"}),
+        ):
+            tool = next(tool for tool in TOOLS if tool.name == name)
+            result = await run_tool(service, tool, arguments, Call(reply_within_s=30.0))
+            assert result.engine.name == "internvl", name
 
 
 async def test_a_chart_is_asked_shortly(ask: Any, model: ScriptedModel, sample_maker: Any) -> None:

@@ -100,15 +100,7 @@ async def test_the_model_s_process_is_told_of_and_shared(ask: Ask, served: Visio
     assert "running already" in theirs.reason
 
 
-async def test_unloading_gives_the_memory_back_and_the_next_question_loads_again(ask: Ask) -> None:
-    await ask("describe_image", sources=["plain.png"])
-    ended = await ask("manage_model", action="unload")
-    assert ended.models == () and "tiny" in ended.notices[0]
-    assert (await ask("describe_image", sources=["plain.png"])).engine.name == "internvl"
-
-
-async def test_an_agent_hears_how_far_the_model_is_and_gets_its_answer(served: VisionService) -> None:
-    await served.engine.unload(None)
+async def test_an_unloaded_model_is_loaded_again_and_the_agent_hears_how_far_it_is(served: VisionService) -> None:
     heard: list[str] = []
 
     async def progress(done: float, total: float | None, message: str | None) -> None:
@@ -116,6 +108,8 @@ async def test_an_agent_hears_how_far_the_model_is_and_gets_its_answer(served: V
 
     app = build_app(LazyService(served.settings, served._cwd))
     async with Client(app) as client:
+        ended = await client.call_tool("manage_model", {"action": "unload"})
+        assert ended.structured_content is not None and ended.structured_content["models"] == []
         arguments = {"sources": ["plain.png"], "question": "What is it?"}
         result = await client.call_tool("describe_image", arguments, progress_callback=progress)
         assert not result.is_error, result.content

@@ -29,6 +29,8 @@ _CHOICE_HOLDS_S = 10.0
 # What is left of the reply's time when the model is stopped: room for putting the reply together.
 _MARGIN_S = 2.0
 _MARGIN_SHARE = 0.1
+# In less, a model that is up does not even begin to answer.
+_LEAST_S = 0.2
 _MOST_RETRIES = 2
 # The system prompt, instructions and a question of a few sentences.
 _WORDS_TOKENS = 400
@@ -150,8 +152,8 @@ class Engine:
         raise AssertionError("the last attempt returns or raises")
 
     async def _hear(self, call: Call, spec: HostSpec, prompt: Prompt, until_s: float) -> Hearing:
-        hearing = Hearing(call, spec.plan.variant)
-        with anyio.move_on_after(max(0.0, until_s - call.elapsed_s)):
+        hearing = Hearing(call, spec.plan.variant, within_s=max(0.0, until_s - call.elapsed_s))
+        with anyio.move_on_after(hearing.within_s):
             chat = await self._chats.connect(spec)
             async with aclosing(chat.ask(self._request(spec, prompt))) as events:
                 await hearing.listen(events)
@@ -197,7 +199,11 @@ class Engine:
 
     def _nothing_yet(self, hearing: Hearing) -> str:
         """The notice for no text within the time. Raises instead where the settings demand InternVL."""
-        if hearing.stage is None:
+        if hearing.stage is None and hearing.within_s < _LEAST_S:
+            happened = "reading took all the time of the reply"
+            hint = "Ask about less at a time, or raise reply_within_s on the server."
+            error = LimitExceeded(happened, hint)
+        elif hearing.stage is None:
             happened = "the model's process is still starting"
             hint = "Ask again in a little while: it goes on loading."
             error = ModelLoading(happened, hint)

@@ -13,10 +13,11 @@ _SHOWN_CHARACTERS = 100
 
 
 class Hearing:
-    """What came so far of one answer."""
+    """What came so far of one answer, for which there are `within_s` seconds."""
 
-    def __init__(self, call: Call, variant: str) -> None:
+    def __init__(self, call: Call, variant: str, within_s: float) -> None:
         self._call = call
+        self.within_s = within_s
         self._variant = variant
         self._parts: list[str] = []
         self._said_at = float("-inf")

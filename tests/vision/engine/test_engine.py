@@ -100,6 +100,11 @@ async def test_a_model_that_still_looks_when_the_reply_is_due_says_where_it_was(
         await ScriptedModel(script).engine(engine="internvl").ask(soon(), prompt())
 
 
+async def test_when_no_time_is_left_for_the_model_that_is_said() -> None:
+    answer = await ScriptedModel().engine().ask(Call(reply_within_s=0.0), prompt())
+    assert answer.text is None and "all the time of the reply" in answer.notices[0]
+
+
 async def test_an_answer_half_said_when_the_reply_is_due_comes_in_part() -> None:
     model = ScriptedModel((Delta(text="It shows a "), Waits()))
     answer = await model.engine(engine="internvl").ask(soon(), prompt())
