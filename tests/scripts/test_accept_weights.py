@@ -375,11 +375,14 @@ def test_a_tiny_checkpoint_goes_all_the_way_and_is_not_accepted(tmp_path: Path, 
     maker = ROOT / "scripts" / "tiny_checkpoint.py"
     subprocess.run([sys.executable, maker, checkpoint], check=True, capture_output=True)
     (tmp_path / "run").mkdir(mode=0o700)
+    folders = {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "XDG_STATE_HOME": str(tmp_path)}
     short = ["--max-answer-tokens", "8", "--idle-unload-s", "3"]
     ran = subprocess.run(
         [ROOT / "scripts" / "accept-weights", "tiny", "--data", "data", "--out", "report.md", *short],
         cwd=tmp_path,
-        env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "XDG_STATE_HOME": str(tmp_path)},
+        # One thread: those of a model this small would only wait for each other on a busy machine.
+        env=os.environ
+        | {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "XDG_STATE_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=120,
