@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from vision.errors import InvalidArgument
 from vision.host.tiling import cut
 
 IMAGE, IMAGE_START, IMAGE_END = "<IMG_CONTEXT>", "<img>", "</img>"
-# Tokens that give a conversation its structure. Text that happens to hold one (a page on chat formats, or a page that
-# wants to give orders) must stay text; a zero-width space after the bracket keeps it readable and makes it inert.
-_STRUCTURE = re.compile(r"<(?=(?:\|[a-z_]+\||/?img|IMG_CONTEXT|video)>)")
-_INERT = "<\u200b"
+# The tokenizer's own tokens give a conversation its structure. Text that happens to hold one (a page on chat formats,
+# or a page that wants to give orders) must stay text; a zero-width space after the bracket keeps it readable and makes
+# it inert. These are none of structure: questions and instructions mean them.
+_MEANT = frozenset(f"<{slash}{mark}>" for mark in ("ref", "box", "quad", "think") for slash in ("", "/"))
+_INERT = "\u200b"
 # Room in a key for the place within a tile: no tile has more tokens.
 _PLACE_BITS = 12
 
@@ -67,23 +69,30 @@ def build(messages: tuple[Message, ...], tokenizer: Any, shape: TileShape, max_t
 
 def text_of(messages: tuple[Message, ...], tokenizer: Any) -> str:
     """The prompt as text, one image token a picture between its two marks."""
-    turns = [{"role": message.role, "content": _content(message)} for message in messages]
+    structure = _structure(tokenizer)
+    turns = [{"role": message.role, "content": _content(message, structure)} for message in messages]
     rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     return rendered.replace(IMAGE, f"{IMAGE_START}{IMAGE}{IMAGE_END}")
 
 
-def _content(message: Message) -> str | list[dict[str, str]]:
-    texts = [part.text for part in message.parts if isinstance(part, TextPart)]
-    if len(texts) == len(message.parts):
-        return _inert("".join(texts))  # templates differ in whether a system message may be a list
-    return [
-        {"type": "text", "text": _inert(part.text)} if isinstance(part, TextPart) else {"type": "image"}
-        for part in message.parts
-    ]
+def _content(message: Message, structure: re.Pattern[str]) -> str | list[dict[str, str]]:
+    parts: list[dict[str, str]] = []
+    for pictured, run in groupby(message.parts, lambda part: isinstance(part, ImagePart)):
+        if pictured:
+            parts += [{"type": "image"} for _ in run]
+        else:  # as one: halves of a token in two texts would be whole in the prompt
+            text = "".join(part.text for part in run if isinstance(part, TextPart))
+            parts.append({"type": "text", "text": structure.sub(rf"\g<0>{_INERT}", text)})
+    if not any(part["type"] == "image" for part in parts):
+        return "".join(part["text"] for part in parts)  # templates differ in whether a system message may be a list
+    return parts
 
 
-def _inert(text: str) -> str:
-    return _STRUCTURE.sub(_INERT, text)
+def _structure(tokenizer: Any) -> re.Pattern[str]:
+    """Finds the bracket with which a token of structure begins."""
+    own = {token.content for token in tokenizer.added_tokens_decoder.values()}
+    tokens = sorted(token for token in own - _MEANT if token[0] in "<[" and len(token) > 1)
+    return re.compile("|".join(f"{re.escape(token[0])}(?={re.escape(token[1:])})" for token in tokens) or "(?!)")
 
 
 def _keys(ids: np.ndarray, image_id: int, digests: tuple[bytes, ...], tokens: int) -> np.ndarray:

@@ -20,6 +20,8 @@ from vision.errors import InvalidArgument
 # ImageNet's, as in the reference's build_transform.
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+# Pillow would try some forty more, a PostScript file by running another program.
+_FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,10 @@ def grid(width: int, height: int, most: int, side: int = 448) -> tuple[int, int]
 def cut(encoded: bytes, most: int, side: int) -> Tiles:
     """The tiles of an encoded picture, thumbnail last. Raises InvalidArgument when it cannot be decoded."""
     try:
-        with Image.open(io.BytesIO(encoded)) as opened:
+        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as opened:
             picture = opened.convert("RGB")
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as e:
-        raise InvalidArgument("a picture of the request cannot be decoded", "Send a PNG or JPEG.") from e
+        raise InvalidArgument("a picture of the request cannot be decoded", "Send a PNG, JPEG or WebP.") from e
     columns, rows = grid(*picture.size, most, side)
     whole = np.asarray(picture.resize((columns * side, rows * side), Image.Resampling.BICUBIC))
     pixels = whole.reshape(rows, side, columns, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)

@@ -95,3 +95,12 @@ def test_equal_tiles_have_equal_digests_and_others_not() -> None:
 def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="cannot be decoded"):
         cut(b"no picture", 12, 448)
+
+
+def test_only_formats_that_run_nothing_are_opened() -> None:
+    """Pillow draws a PostScript file by running another program."""
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    with Image.open(io.BytesIO(page)) as opened:
+        assert opened.format == "EPS"
+    with pytest.raises(InvalidArgument):
+        cut(page, 1, 448)
