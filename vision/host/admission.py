@@ -41,7 +41,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Admitted:
-    """A row whose prompt is in `cache`, and the logits (vocabulary,) for its first token."""
+    """A row whose prompt is in `cache`, and the logits (1, vocabulary) for its first token."""
 
     row: Row
     cache: DynamicCache
@@ -94,7 +94,7 @@ class Admission:
             text=Detokeniser(self._model.tokenizer),
             usage=usage,
         )
-        return Admitted(row, cache, logits[0])
+        return Admitted(row, cache, logits)
 
     def _see(self, prompt: Prompt, first: int) -> Generator[Stage, None, tuple[torch.Tensor | None, int]]:
         """(tokens, hidden size): the features of the tiles from `first` on; and how many of them were not known."""

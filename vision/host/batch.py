@@ -7,13 +7,14 @@ places, so a row's tokens are those it would have alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from vision.chat.types import Delta, Finished, Usage
+from vision.errors import ModelFailed
 from vision.host.caches import KV
-from vision.host.decoding import Detokeniser, Sampler, repeats_itself
+from vision.host.decoding import Detokeniser, Sampler, likeliest, repeats_itself
 from vision.host.model import kv_of
 from vision.host.prompt import Prompt
 from vision.host.work import Work
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from vision.host.model import Model
 
 _CHECK_REPETITION_EVERY = 16
+# How an answer ends.
+End = Finished | ModelFailed
 
 
 @dataclass
@@ -44,8 +47,13 @@ class Row:
         """Tokens in the cache."""
         return len(self.prompt.ids) + len(self.tokens) - 1
 
-    def take(self, token: int) -> bool:
-        """Adds the next token and emits its text; True when the answer is complete."""
+    def take(self, token: int | None) -> End | None:
+        """Adds the next token and emits its text; what the answer ends with, for the caller to emit, once it ends."""
+        if token is None:
+            return ModelFailed(
+                "the model's numbers overflowed and gave no answer",
+                "Choose a dtype with more range (bfloat16 or float32), or another variant.",
+            )
         self.tokens.append(token)
         if token in self.ends:
             return self._finish("stop")
@@ -55,14 +63,21 @@ class Row:
             return self._finish("length")
         if len(self.tokens) % _CHECK_REPETITION_EVERY == 0 and repeats_itself(self.tokens):
             return self._finish("repetition")
-        return False
+        return None
 
-    def _finish(self, reason: str) -> bool:
+    def _finish(self, reason: str) -> Finished:
         if piece := self.text.rest():
             self.work.emit(Delta(text=piece))
         usage = self.usage.model_copy(update={"completion_tokens": len(self.tokens)})
-        self.work.emit(Finished.model_validate({"reason": reason, "usage": usage}))
-        return True
+        return Finished.model_validate({"reason": reason, "usage": usage})
+
+
+def pick(rows: list[Row], logits: torch.Tensor) -> list[int | None]:
+    """The next token of each row; `logits` (rows, vocabulary). None where there are no numbers to pick by."""
+    return [
+        row.sampler.draw(logits[place]) if row.sampler.draws and token is not None else token
+        for place, (row, token) in enumerate(zip(rows, likeliest(logits), strict=True))
+    ]
 
 
 class Batch:
@@ -74,14 +89,19 @@ class Batch:
         self._cache: DynamicCache | None = None
 
     def add(self, row: Row, cache: DynamicCache) -> None:
-        """Takes a row whose prompt is in `cache` (of one row)."""
+        """Takes a row whose prompt is in `cache` (of one row). When that fails the batch is as before."""
         if self._cache is None:
             self._cache = cache
         else:
-            pairs = zip(kv_of(self._cache), kv_of(cache), strict=True)
-            self._cache = self._model.cache(
-                tuple((_joined(keys, more[0]), _joined(values, more[1])) for (keys, values), more in pairs)
-            )
+            before, width = len(self.rows), self._width()
+            try:
+                # Layer by layer: of one layer only are the old and the new tensors there at once.
+                for layer, more in zip(_layers(self._cache), _layers(cache), strict=True):
+                    layer.keys, layer.values = _joined(layer.keys, more.keys), _joined(layer.values, more.values)
+            except (RuntimeError, MemoryError):
+                for layer in _layers(self._cache):
+                    layer.keys, layer.values = (part[:before, :, -width:] for part in (layer.keys, layer.values))
+                raise
         self.rows.append(row)
 
     def kv(self, row: Row) -> KV:
@@ -94,23 +114,26 @@ class Batch:
         )
 
     def remove(self, gone: list[Row]) -> None:
+        """When that fails for want of memory it can be done again."""
         if not gone:
             return
         keep = [place for place, row in enumerate(self.rows) if not any(row is other for other in gone)]
-        self.rows = [self.rows[place] for place in keep]
-        if not self.rows:
-            self._cache = None
+        if not keep:
+            self.clear()
             return
         assert self._cache is not None
-        first = self._width() - max(row.length for row in self.rows)
-        if self._model.sliceable:
-            kept = torch.tensor(keep)
-            self._cache = self._model.cache(
-                tuple((_rows(keys, kept, first), _rows(values, kept, first)) for keys, values in kv_of(self._cache))
-            )
+        width = max(self.rows[place].length for place in keep)
+        kept = torch.tensor(keep)
+        for layer in _layers(self._cache):
+            if len(layer.keys) == len(self.rows):
+                layer.keys, layer.values = _rows(layer.keys, kept, width), _rows(layer.values, kept, width)
+        self.rows = [self.rows[place] for place in keep]
 
-    def step(self) -> list[Row]:
-        """One token more for every row; those whose answer is complete, still in the batch."""
+    def clear(self) -> None:
+        self.rows, self._cache = [], None
+
+    def step(self) -> list[tuple[Row, End]]:
+        """One token more for every row; those that end, still in the batch, and what with (not emitted yet)."""
         assert self._cache is not None
         width = self._width()
         tokens = torch.tensor([[row.tokens[-1]] for row in self.rows])
@@ -119,13 +142,9 @@ class Batch:
         mask = None
         if any(pads):
             mask = (torch.arange(width + 1)[None] >= torch.tensor(pads)[:, None]).long()
-        logits = self._model.step(tokens, self._cache, mask, places)
-        likeliest = logits.argmax(-1).tolist()  # for all rows at once: each look at a device waits for it
-        return [
-            row
-            for place, row in enumerate(self.rows)
-            if row.take(row.sampler.pick(logits[place]) if row.sampler.draws else likeliest[place])
-        ]
+        picked = pick(self.rows, self._model.step(tokens, self._cache, mask, places))
+        ends = [(row, row.take(token)) for row, token in zip(self.rows, picked, strict=True)]
+        return [(row, end) for row, end in ends if end is not None]
 
     def undo_step(self) -> None:
         """After a step that failed half-way: layers that had already taken the new token lose it again."""
@@ -133,13 +152,16 @@ class Batch:
             return
         assert self._cache is not None
         width = max(row.length for row in self.rows)
-        self._cache = self._model.cache(
-            tuple((keys[:, :, :width], values[:, :, :width]) for keys, values in kv_of(self._cache))
-        )
+        for layer in _layers(self._cache):
+            layer.keys, layer.values = layer.keys[:, :, :width], layer.values[:, :, :width]
 
     def _width(self) -> int:
         assert self._cache is not None
         return self._cache.get_seq_length()
+
+
+def _layers(cache: DynamicCache) -> list[Any]:
+    return cache.layers
 
 
 def _joined(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -152,5 +174,5 @@ def _padded(tensor: torch.Tensor, width: int) -> torch.Tensor:
     return torch.nn.functional.pad(tensor, (0, 0, width - tensor.shape[2], 0))
 
 
-def _rows(tensor: torch.Tensor, kept: torch.Tensor, first: int) -> torch.Tensor:
-    return tensor[kept.to(tensor.device), :, first:]
+def _rows(tensor: torch.Tensor, kept: torch.Tensor, width: int) -> torch.Tensor:
+    return tensor[kept.to(tensor.device), :, -width:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,25 +12,36 @@ from vision.chat.types import Ask
 
 # What real answers repeat (rows of equal table cells, rulers, dotted lines) stays below these.
 _LEAST_REPEATED_TOKENS, _LEAST_REPEATS, _LONGEST_UNIT = 240, 8, 60
+# Below it the likeliest token alone has a chance, and dividing by it overflows.
+_GREEDY_BELOW = 1e-5
+_SEEDS = 1 << 63
+
+
+def likeliest(logits: torch.Tensor) -> list[int | None]:
+    """The likeliest token of each row of (batch, vocabulary), float32; None where a row is no numbers any more.
+
+    One look at the device for all rows: each waits for it.
+    """
+    best = logits.max(-1)
+    values, ids = torch.stack((best.values, best.indices.float())).tolist()  # float32 holds such ids exactly
+    return [int(token) if math.isfinite(value) else None for value, token in zip(values, ids, strict=True)]
 
 
 class Sampler:
-    """Picks a token from logits: the likeliest at temperature 0, else drawn from the likeliest `top_k`, `top_p`."""
+    """Draws a token from the likeliest `top_k`, `top_p`; `draws` is False at temperature 0: the likeliest is taken."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self.draws = ask.temperature > 0
+        self.draws = ask.temperature >= _GREEDY_BELOW
         self._random = torch.Generator()
         if ask.seed is not None:
-            self._random.manual_seed(ask.seed)
+            self._random.manual_seed(ask.seed % _SEEDS)
         else:
             self._random.seed()
 
-    def pick(self, logits: torch.Tensor) -> int:
-        """`logits`: (vocabulary,) float32."""
+    def draw(self, logits: torch.Tensor) -> int:
+        """`logits`: (vocabulary,) float32, finite."""
         ask = self._ask
-        if not self.draws:
-            return int(logits.argmax())
         scores = logits.cpu() / ask.temperature
         ordered, ids = scores.sort(descending=True)
         if ask.top_k:

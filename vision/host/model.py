@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 from vision.chat.host_spec import HostSpec
 from vision.errors import EngineUnavailable, OutOfMemory, VisionError, WeightsUnusable
 from vision.host.caches import KV
-from vision.host.prompt import TileShape
+from vision.host.prompt import IMAGE, TileShape
 from vision.host.tiling import normalised
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ _TILES_AT_ONCE = {"cpu": 1}
 _TILES_AT_ONCE_ON_GPU = 8
 # With the vision tower's full path: its bare name silently quantises it all the same (bitsandbytes 0.50).
 _NOT_QUANTISED = ["model.vision_tower", "model.multi_modal_projector", "lm_head"]
+# What processors, Apple's devices and CUDA's libraries say in a plain RuntimeError.
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "Invalid buffer size")
 
 
 class Interrupted(Exception):
@@ -120,24 +122,27 @@ class Model:
 
     def cache(self, kv: KV | None = None) -> DynamicCache:
         """A cache that begins with `kv`, whose tensors are not written to."""
-        if kv is None:
-            return DynamicCache(config=self._network.config.text_config)
-        return DynamicCache(kv)
+        made = DynamicCache(config=self._network.config.text_config)
+        layers: list[Any] = made.layers
+        for layer, (keys, values) in zip(layers, kv or (), strict=kv is not None):
+            layer.lazy_initialization(keys, values)
+            layer.keys, layer.values = keys, values  # not copied: a layer grows by making new tensors
+        return made
 
     def device_bytes(self) -> int | None:
         """Memory the model's tensors take on its devices; None where only the system knows (a processor)."""
-        if self._text_device.type == "cuda":
-            return sum(torch.cuda.memory_allocated(i) for i in range(torch.cuda.device_count()))
-        if self._text_device.type == "mps":
+        kind = self._text_device.type
+        if kind == "mps":
             return torch.mps.current_allocated_memory()
-        return None
+        if kind == "cpu":
+            return None
+        module = torch.get_device_module(kind)
+        return sum(module.memory_allocated(i) for i in range(module.device_count()))
 
     def release_unused(self) -> None:
         """Gives memory that torch holds in reserve back to the device."""
-        if self._text_device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif self._text_device.type == "mps":
-            torch.mps.empty_cache()
+        if self._text_device.type != "cpu":
+            torch.get_device_module(self._text_device.type).empty_cache()
 
 
 def kv_of(cache: DynamicCache) -> KV:
@@ -154,9 +159,7 @@ def load(spec: HostSpec, progress: Callable[[float], None]) -> Model:
     transformers_logging.set_tqdm_hook(_counting(progress))
     try:
         return _load(spec)
-    except torch.OutOfMemoryError as e:
-        raise out_of_memory("loading the model") from e
-    except (OSError, ValueError, KeyError, SafetensorError, ImportError, RuntimeError) as e:
+    except (OSError, ValueError, KeyError, SafetensorError, ImportError, RuntimeError, MemoryError) as e:
         raise _explained(e, spec) from e
     finally:
         transformers_logging.set_tqdm_hook(None)
@@ -166,7 +169,7 @@ def _load(spec: HostSpec) -> Model:
     plan, folder = spec.plan, spec.folder
     config = InternVLConfig.from_pretrained(folder, local_files_only=True)
     # The key is absent in the published configurations and means True then, although most hold a head of their own.
-    config.tie_word_embeddings = not _holds(folder, "lm_head.weight")
+    config.tie_word_embeddings = not _has_head(folder)
     loaded: Any = InternVLForConditionalGeneration.from_pretrained(
         folder,
         config=config,
@@ -176,23 +179,43 @@ def _load(spec: HostSpec) -> Model:
         quantization_config=_quantisation(plan),
         local_files_only=True,
         use_safetensors=True,
+        ignore_mismatched_sizes=True,  # reported below, by name
         output_loading_info=True,
     )
     network, report = loaded
     wrong = [*report["missing_keys"], *(str(entry[0]) for entry in report["mismatched_keys"])]
     if wrong:
         raise WeightsUnusable(
-            f"the checkpoint in {folder.name} lacks {len(wrong)} tensors, {sorted(wrong)[0]} among them",
+            f"the checkpoint in {folder.name} lacks {len(wrong)} tensors or has them in other shapes than its "
+            f"configuration tells, {sorted(wrong)[0]} among them",
             f"Fetch it again: internvl-mcp pull {plan.variant}.",
         )
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    _require_whole(network, tokenizer)
     return Model(network.eval(), tokenizer, plan)
 
 
-def _holds(folder: Path, tensor: str) -> bool:
+def _require_whole(network: Any, tokenizer: Any) -> None:
+    """That the parts fit each other: what does not shows only with the first picture, or as a fault of the device.
+
+    Raises ValueError.
+    """
+    vision, ratio = network.config.vision_config, network.config.downsample_ratio
+    side, patch = _side(vision.image_size), _side(vision.patch_size)
+    if side % patch or (side // patch * ratio) % 1:
+        raise ValueError(f"pictures of {side} pixels cannot be cut into patches of {patch} and joined by {ratio}")
+    if tokenizer.get_vocab().get(IMAGE) is None:
+        raise ValueError(f"the tokenizer has no token {IMAGE}")
+    highest, rows = max(tokenizer.get_vocab().values()), network.get_input_embeddings().weight.shape[0]
+    if highest >= rows:
+        raise ValueError(f"the tokenizer has tokens up to {highest}, the model {rows} embeddings")
+
+
+def _has_head(folder: Path) -> bool:
+    """Published repositories call it language_model.lm_head, the class itself lm_head."""
     for path in folder.glob("*.safetensors"):
         with safe_open(path, framework="pt") as opened:
-            if tensor in opened.keys():  # noqa: SIM118 - not a mapping
+            if any(name.endswith("lm_head.weight") for name in opened.keys()):  # noqa: SIM118 - not a mapping
                 return True
     return False
 
@@ -247,12 +270,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch says that a device or the machine has no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
-def out_of_memory(doing: str) -> OutOfMemory:
+def out_of_memory() -> OutOfMemory:
     return OutOfMemory(
-        f"there is not enough memory for {doing}",
+        "there is not enough memory for this question",
         "Ask with fewer or smaller pictures or frames, end other programs on the device, or choose a smaller variant.",
     )
 
@@ -261,7 +284,10 @@ def _explained(error: Exception, spec: HostSpec) -> VisionError:
     if isinstance(error, VisionError):
         return error
     if is_out_of_memory(error):
-        return out_of_memory("loading the model")
+        return OutOfMemory(
+            "there is not enough memory for loading the model",
+            "End other programs on the device, or choose a smaller variant or a quantisation.",
+        )
     if isinstance(error, ImportError):
         return EngineUnavailable(
             f"a library that {spec.plan.quantisation} needs is missing: {error}",

@@ -17,7 +17,7 @@ from vision.chat.types import Stage
 from vision.errors import BY_CODE, ModelFailed, VisionError
 from vision.host.admission import Prepared
 from vision.host.loop import Loop
-from vision.host.model import Model, load
+from vision.host.model import Interrupted, Model, load
 from vision.host.prompt import build
 from vision.host.work import GeneratorState, Work
 
@@ -34,7 +34,7 @@ class Scheduler:
         self._load = loader
         self._changed = threading.Condition()
         self._new: list[Work] = []
-        self._preparing = 0
+        self._preparing: list[Work] = []
         self._ready: deque[Prepared] = deque()
         self._state = GeneratorState(state="loading")
         self._closed = False
@@ -55,8 +55,8 @@ class Scheduler:
 
     def state(self) -> GeneratorState:
         with self._changed:
-            waiting = len(self._new) + self._preparing + len(self._ready)
-            return self._state.model_copy(update={"waiting": waiting})
+            waiting = [*self._new, *self._preparing, *(prepared.work for prepared in self._ready)]
+            return self._state.model_copy(update={"waiting": sum(not work.cancelled for work in waiting)})
 
     def close(self) -> None:
         with self._changed:
@@ -64,7 +64,8 @@ class Scheduler:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
-        self._helper.shutdown(cancel_futures=True)
+        else:
+            self._fail(self._failure(), [])
 
     # For the loop
 
@@ -92,44 +93,54 @@ class Scheduler:
 
     def _prepare(self, model: Model) -> None:
         for work in self._new:
-            self._preparing += 1
+            self._preparing.append(work)
             self._helper.submit(self._cut, model, work, time.monotonic())
         self._new.clear()
 
     def _cut(self, model: Model, work: Work, since: float) -> None:
-        ready: Prepared | None = None
+        outcome: Prepared | VisionError | None = None
         try:
             if not work.cancelled:
                 wanted = work.ask.max_tiles or self._spec.plan.max_tiles
                 tiles = min(wanted, self._spec.plan.max_tiles)
-                ready = Prepared(work, build(work.ask.messages, model.tokenizer, model.tile, tiles), since)
+                outcome = Prepared(work, build(work.ask.messages, model.tokenizer, model.tile, tiles), since)
         except VisionError as error:
-            work.emit(error)
+            outcome = error
         except Exception as error:  # noqa: BLE001 - the outermost handler of this thread: the question needs an end
-            work.emit(failed(error))
+            outcome = failed(error)
         with self._changed:
-            self._preparing -= 1
-            if ready is not None:
-                self._ready.append(ready)
-            self._changed.notify()
+            if work not in self._preparing:
+                return  # the generator has ended meanwhile, and this question with it
+            self._preparing.remove(work)
+            if isinstance(outcome, Prepared):
+                self._ready.append(outcome)
+                self._changed.notify()
+        if isinstance(outcome, VisionError):
+            work.emit(outcome)
 
     # The generator's thread
 
     def _run(self) -> None:
+        loop: Loop | None = None
         try:
             model = self._load(self._spec, self._loaded)
             self.publish(device_bytes=model.device_bytes())
             with self._changed:
                 self._state = self._state.model_copy(update={"state": "ready", "loaded": 1.0})
-            Loop(self, model, self._spec.plan).run()
-        except VisionError as error:
-            self._fail(error)
-        except Exception as error:  # noqa: BLE001 - the outermost handler of this thread
-            self._fail(failed(error))
-        else:
-            self._fail(self._failure())
+            loop = Loop(self, model, self._spec.plan)
+            loop.run()
+            error = self._failure()
+        except Interrupted:  # closed while it was loading
+            error = self._failure()
+        except VisionError as e:
+            error = e
+        except Exception as e:  # noqa: BLE001 - the outermost handler of this thread
+            error = failed(e)
+        self._fail(error, loop.in_hand if loop is not None else [])
 
     def _loaded(self, share: float) -> None:
+        if self._closed:
+            raise Interrupted
         with self._changed:
             before = round(self._state.loaded * 100)
             self._state = self._state.model_copy(update={"loaded": share})
@@ -148,17 +159,18 @@ class Scheduler:
         code, message, hint = self._state.error
         return BY_CODE[code](message, hint)
 
-    def _fail(self, error: VisionError) -> None:
+    def _fail(self, error: VisionError, in_hand: list[Work]) -> None:
+        """Everybody gets the error, once the state says so too."""
         if not self._closed:
             logger.error("%s: %s", error.code, error.message)
-        self._helper.shutdown(cancel_futures=False)  # what it has in hand ends up in _ready
         with self._changed:
             self._state = GeneratorState(state="failed", error=(error.code, error.message, error.hint))
-            waiting = [*self._new, *(prepared.work for prepared in self._ready)]
-            self._new.clear()
-            self._ready.clear()
-        for work in waiting:
+            waiting = [*self._new, *self._preparing, *(prepared.work for prepared in self._ready)]
+            for works in (self._new, self._preparing, self._ready):
+                works.clear()
+        for work in (*in_hand, *waiting):
             work.emit(error)
+        self._helper.shutdown(cancel_futures=True)
 
 
 def failed(error: Exception) -> ModelFailed:

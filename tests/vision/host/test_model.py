@@ -46,8 +46,91 @@ def test_a_head_of_its_own_is_kept_although_the_configuration_does_not_say_so(co
     assert not torch.equal(network.lm_head.weight, network.get_input_embeddings().weight)
 
 
-def cut_off(path: Path, count: int) -> None:
-    path.write_bytes(path.read_bytes()[:-count])
+@pytest.mark.parametrize("head", ["language_model.lm_head.weight", "lm_head.weight"])
+def test_a_head_of_its_own_is_one_under_both_its_names(copied: Path, head: str) -> None:
+    """Even where it has the embeddings' values, or else quantising or moving one would do so to the other."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(copied / "model.safetensors")
+    tensors[head] = tensors.pop("language_model.lm_head.weight")
+    save_file(tensors, copied / "model.safetensors", metadata={"format": "pt"})
+    network: Any = load(spec_of(copied), lambda _: None)._network
+    assert not network.config.tie_word_embeddings
+    assert torch.equal(network.lm_head.weight, tensors[head])
+
+
+def test_a_checkpoint_without_a_head_uses_its_embeddings(copied: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(copied / "model.safetensors")
+    del tensors["language_model.lm_head.weight"]
+    save_file(tensors, copied / "model.safetensors", metadata={"format": "pt"})
+    network: Any = load(spec_of(copied), lambda _: None)._network
+    assert torch.equal(network.lm_head.weight, network.get_input_embeddings().weight)
+
+
+def in_vision(**changes: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        config["vision_config"] |= changes
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return damage
+
+
+def without_image_token(folder: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        path = folder / name
+        path.write_text(path.read_text().replace("<IMG_CONTEXT>", "<OTHER>"))
+
+
+def with_too_many_tokens(folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([f"<more_{i}>" for i in range(1100)])
+    tokenizer.save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        pytest.param(in_vision(image_size=[126, 126]), "position_embeddings", id="another size of pictures"),
+        pytest.param(without_image_token, "no token <IMG_CONTEXT>", id="no image token"),
+        pytest.param(with_too_many_tokens, "embeddings", id="more tokens than embeddings"),
+    ],
+)
+def test_parts_that_do_not_fit_are_told_before_the_first_question(
+    copied: Path, damage: Callable[[Path], None], what: str
+) -> None:
+    damage(copied)
+    with pytest.raises(WeightsUnusable, match=what):
+        load(spec_of(copied), lambda _: None)
+
+
+def test_tiles_that_cannot_be_joined_are_told_before_the_first_question(
+    tiny_checkpoint: Callable[..., Path],
+) -> None:
+    """Nine patches a side, of which two by two become one token."""
+    with pytest.raises(WeightsUnusable, match="cannot be cut into patches"):
+        load(spec_of(tiny_checkpoint(image_size=126)), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+    ],
+    ids=str,
+)
+def test_every_way_to_say_that_memory_is_short_is_understood(error: Exception) -> None:
+    assert host_model.is_out_of_memory(error)
+    assert not host_model.is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +162,7 @@ def test_tensors_that_are_missing_are_named(copied: Path) -> None:
     gone = next(name for name in tensors if name.endswith("q_proj.weight"))
     del tensors[gone]
     save_file(tensors, copied / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(WeightsUnusable, match="lacks 1 tensor"):
+    with pytest.raises(WeightsUnusable, match=r"lacks 1 tensors.*q_proj"):
         load(spec_of(copied), lambda _: None)
 
 
