@@ -381,8 +381,7 @@ def test_a_tiny_checkpoint_goes_all_the_way_and_is_not_accepted(tmp_path: Path, 
         [ROOT / "scripts" / "accept-weights", "tiny", "--data", "data", "--out", "report.md", *short],
         cwd=tmp_path,
         # One thread: those of a model this small would only wait for each other on a busy machine.
-        env=os.environ
-        | {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "XDG_STATE_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        env=os.environ | folders | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=120,
