@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import anyio
@@ -176,3 +178,18 @@ async def test_a_host_too_busy_to_answer_is_one_that_runs(tmp_path: Path, monkey
     monkeypatch.setattr("vision.engine.local._HEALTH_WITHIN_S", 0.05)
     (host,) = await HostChats(keeper).running()
     assert (host.spec, host.state) == (spec, "busy")
+
+
+def test_choosing_loads_neither_torch_nor_a_hub_nor_an_http_client(tmp_path: Path) -> None:
+    code = (
+        "import anyio, sys\n"
+        "import tools.catalogue, vision.service\n"
+        "from vision.config import Settings\n"
+        "from vision.engine.local import local_engine\n"
+        f"engine = local_engine(Settings(), {{'XDG_RUNTIME_DIR': {str(tmp_path)!r}, 'HF_HOME': {str(tmp_path)!r}}})\n"
+        "print(anyio.run(engine.choice).name)\n"
+        "heavy = 'numpy PIL av pymupdf onnxruntime torch transformers huggingface_hub filelock httpx2 starlette'\n"
+        "print([name for name in heavy.split() if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["ocr", "[]"]
