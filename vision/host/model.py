@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from jinja2 import TemplateError
 from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoTokenizer,
@@ -24,9 +26,10 @@ from transformers.cache_utils import DynamicLayer
 from transformers.utils import logging as transformers_logging
 
 from vision.chat.host_spec import HostSpec
+from vision.chat.types import ImagePart, Message, TextPart
 from vision.errors import EngineUnavailable, OutOfMemory, VisionError, WeightsUnusable
 from vision.host.caches import KV
-from vision.host.prompt import IMAGE, TileShape
+from vision.host.prompt import IMAGE, TileShape, text_of
 from vision.host.tiling import normalised
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ _TILES_AT_ONCE_ON_GPU = 8
 _NOT_QUANTISED = ["model.vision_tower", "model.multi_modal_projector", "lm_head"]
 # What processors, Apple's devices and CUDA's libraries say in a plain RuntimeError.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "Invalid buffer size")
+# A configuration with wrong values fails wherever they are first used, by whatever that raises.
+_LOADING_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, StrictDataclassError)
+_LOADING_ERRORS += (SafetensorError, ImportError, RuntimeError, MemoryError)
 
 
 class Interrupted(Exception):
@@ -159,7 +165,7 @@ def load(spec: HostSpec, progress: Callable[[float], None]) -> Model:
     transformers_logging.set_tqdm_hook(_counting(progress))
     try:
         return _load(spec)
-    except (OSError, ValueError, KeyError, SafetensorError, ImportError, RuntimeError, MemoryError) as e:
+    except _LOADING_ERRORS as e:
         raise _explained(e, spec) from e
     finally:
         transformers_logging.set_tqdm_hook(None)
@@ -204,11 +210,20 @@ def _require_whole(network: Any, tokenizer: Any) -> None:
     side, patch = _side(vision.image_size), _side(vision.patch_size)
     if side % patch or (side // patch * ratio) % 1:
         raise ValueError(f"pictures of {side} pixels cannot be cut into patches of {patch} and joined by {ratio}")
+    if network.config.vision_feature_select_strategy != "default":
+        raise ValueError("its pictures' features count one that is no patch (vision_feature_select_strategy)")
     if tokenizer.get_vocab().get(IMAGE) is None:
         raise ValueError(f"the tokenizer has no token {IMAGE}")
     highest, rows = max(tokenizer.get_vocab().values()), network.get_input_embeddings().weight.shape[0]
     if highest >= rows:
         raise ValueError(f"the tokenizer has tokens up to {highest}, the model {rows} embeddings")
+    asked = Message(role="user", parts=(ImagePart(data=b""), TextPart(text="?")))
+    try:
+        pictures = text_of((asked,), tokenizer).count(IMAGE)
+    except TemplateError as e:
+        raise ValueError(f"its chat template is broken: {e}") from e
+    if pictures != 1:
+        raise ValueError("its chat template takes no pictures")
 
 
 def _has_head(folder: Path) -> bool:

@@ -78,6 +78,13 @@ def in_vision(**changes: Any) -> Callable[[Path], None]:
     return damage
 
 
+def with_template(text: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / "chat_template.jinja").write_text(text)
+
+    return damage
+
+
 def without_image_token(folder: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         path = folder / name
@@ -96,6 +103,16 @@ def with_too_many_tokens(folder: Path) -> None:
     ("damage", "what"),
     [
         pytest.param(in_vision(image_size=[126, 126]), "position_embeddings", id="another size of pictures"),
+        pytest.param(in_vision(image_size="large"), "image_size", id="a size that is none"),
+        pytest.param(
+            lambda folder: edit(folder / "config.json", vision_feature_select_strategy="full"),
+            "no patch",
+            id="features of no patch",
+        ),
+        pytest.param(lambda folder: edit(folder / "config.json", downsample_ratio=0.0), "loaded", id="a ratio of 0"),
+        pytest.param(with_template("{% for m in %}"), "template is broken", id="broken template"),
+        pytest.param(with_template("{{ messages[0]['role'] }}"), "takes no pictures", id="template without pictures"),
+        pytest.param(lambda folder: (folder / "chat_template.jinja").unlink(), "template", id="no template"),
         pytest.param(without_image_token, "no token <IMG_CONTEXT>", id="no image token"),
         pytest.param(with_too_many_tokens, "embeddings", id="more tokens than embeddings"),
     ],
