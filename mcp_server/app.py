@@ -43,6 +43,7 @@ the clipboard.
 tables kept, page by page; use `pages` and `cursor` for long ones).
 - A chart: answer_chart. A video or screen recording: analyze_video (give start and end to look closer).
 - Where something stands: locate_objects. What a picture is: describe_image. What this machine can do: manage_model.
+- A result with a conversation_id can be asked about further: ask_followup.
 Every result says which engine worked, what it looked at and what it could not do; `answer` is null when nothing here \
 can honestly answer, and the text, boxes and measures in the result are then yours to reason from."""
 

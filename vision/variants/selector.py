@@ -92,9 +92,9 @@ def _allowed(policy: Policy, request: Request) -> list[Variant]:
         return chosen
     here = [variant for variant in chosen if variant.name in request.available]
     if not here:
-        what = f"{chosen[0].name} is" if policy.variant else "no InternVL weights are"
+        what = f"{chosen[0].name} is not" if policy.variant else "no InternVL weights are"
         pull = f"internvl-mcp pull {chosen[0].name}" if policy.variant else "internvl-mcp pull"
-        raise WeightsUnusable(f"{what} not on this machine", f"Fetch them with `{pull}`.")
+        raise WeightsUnusable(f"{what} on this machine", f"Fetch them with `{pull}`.")
     return here
 
 
