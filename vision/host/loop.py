@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vision.chat.types import Stage
+from vision.chat.types import Finished, Stage
 from vision.errors import ModelFailed, OutOfMemory, VisionError
 from vision.host.admission import Admission, Admitted, Prepared
 from vision.host.batch import Batch, End, Row, pick
@@ -135,8 +135,9 @@ class Loop:
         ends: list[tuple[Row, End]] = []
         if self._short_of_memory(lambda: ends.extend(self._batch.step())):
             self._step_failed()
-        for row, _ in ends:
-            self._keep(row)
+        for row, end in ends:
+            if isinstance(end, Finished):
+                self._keep(row)
         self._remove([row for row, _ in ends])
         for row, end in ends:
             self._end(row.work, end)

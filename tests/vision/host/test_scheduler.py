@@ -411,12 +411,14 @@ def test_memory_is_given_back_once_the_failed_attempt_holds_none(
 
 def test_numbers_that_overflow_fail_that_answer_and_say_so(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = made("qwen3")
-    step = Model.step
+    step, kept = Model.step, []
     monkeypatch.setattr(Model, "step", lambda self, *given: step(self, *given) * float("nan"))
+    monkeypatch.setattr(batch.Batch, "kv", lambda self, row: kept.append(row) or ())
     for options in ({}, {"temperature": 0.5}):
         answer = asked.submit(user("Words."), **options)
         assert answer.ended.wait(PATIENCE_S)
         assert isinstance(answer.error, ModelFailed) and "overflowed" in answer.error.message
+    assert kept == [], "what such an answer leaves in the cache is one token longer than the answer"
     monkeypatch.undo()
     assert asked.submit(user("Words."), max_tokens=4).finished
 
