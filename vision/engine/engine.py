@@ -213,7 +213,7 @@ class Engine:
             error = ModelLoading(happened, hint)
         else:
             happened = f"the model had no time to answer (it was at: {hearing.state()})"
-            hint = "Ask again with less detail, or raise reply_within_s on the server."
+            hint = "Ask again: what it has seen is kept. Less detail is faster; reply_within_s gives it more time."
             error = LimitExceeded(happened, hint)
         if self.settings.engine == "internvl":
             raise error
