@@ -34,44 +34,14 @@ DECODED = 128
 def network_of(variant: Any, device: str) -> Any:
     """The variant's network with random weights, bfloat16, on the device."""
     import torch
-    from transformers import (
-        InternVLConfig,
-        InternVLForConditionalGeneration,
-        InternVLVisionConfig,
-        Qwen2Config,
-        Qwen3Config,
-    )
+    from transformers import InternVLForConditionalGeneration
 
-    vision, text = variant.vision, variant.text
-    kinds: dict[str, Any] = {"qwen2": Qwen2Config, "qwen3": Qwen3Config}
-    shape = {"head_dim": text.head_dim} if text.model_type == "qwen3" else {}
-    words = kinds[text.model_type](
-        vocab_size=text.vocab_size,
-        hidden_size=text.hidden_size,
-        intermediate_size=text.intermediate_size,
-        num_hidden_layers=text.layers,
-        num_attention_heads=text.heads,
-        num_key_value_heads=text.kv_heads,
-        max_position_embeddings=text.max_positions,
-        tie_word_embeddings=False,
-        **shape,
-    )
-    tower = InternVLVisionConfig(
-        hidden_size=vision.hidden_size,
-        intermediate_size=vision.intermediate_size,
-        num_hidden_layers=vision.layers,
-        num_attention_heads=vision.heads,
-        attention_bias=vision.attention_bias,
-        use_qk_norm=vision.qk_norm,
-        norm_type=vision.norm_type,
-        image_size=[448, 448],
-        patch_size=[14, 14],
-    )
-    config = InternVLConfig(vision_config=tower, text_config=words, tie_word_embeddings=False)
+    from benchmarks.shapes import config_of
+
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
     with torch.device(device):
-        network = InternVLForConditionalGeneration(config).eval()
+        network = InternVLForConditionalGeneration(config_of(variant)).eval()
     torch.set_default_dtype(before)
     network.generation_config.eos_token_id = None
     return network

@@ -246,6 +246,7 @@ def _quantisation(plan: Plan) -> BitsAndBytesConfig | None:
         return BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,  # the catalogue's bytes count on it
             bnb_4bit_compute_dtype=getattr(torch, plan.dtype),
             llm_int8_skip_modules=_NOT_QUANTISED,
         )

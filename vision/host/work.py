@@ -15,7 +15,7 @@ class Work:
     """One question in the generator's hands.
 
     `emit` is called from the generator's thread: stages and deltas, and at the end exactly one Finished or one
-    VisionError. After `cancel()` nothing more need come; the generator drops the work within 0.3 s.
+    VisionError; it must not raise. After `cancel()` nothing more need come; the generator drops the work within 0.3 s.
     """
 
     def __init__(self, ask: Ask, emit: Callable[[ChatEvent | VisionError], None]) -> None:
