@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,13 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs the extra [local]"),
 ]
 Ask = Callable[..., Awaitable[Any]]
-ROOT = Path(__file__).parents[2]
+# A folder that the setting names is called by its own name.
+NAME = "qwen3-112-0"
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    spec = importlib.util.spec_from_file_location("tiny_checkpoint", ROOT / "scripts" / "tiny_checkpoint.py")
-    assert spec is not None and spec.loader is not None
-    maker = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = maker
-    spec.loader.exec_module(maker)
-    return maker.make_checkpoint(tmp_path_factory.mktemp("weights") / "tiny")
+def tiny(tiny_checkpoint: Callable[..., Path]) -> Path:
+    return tiny_checkpoint()
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +66,7 @@ def ask(served: VisionService) -> Ask:
 )
 async def test_every_tool_is_answered_by_the_model(ask: Ask, name: str, arguments: dict[str, Any]) -> None:
     result = await ask(name, **arguments)
-    assert (result.engine.name, result.engine.variant) == ("internvl", "tiny"), result.notices
+    assert (result.engine.name, result.engine.variant) == ("internvl", NAME), result.notices
     assert result.engine.quantisation == "none" and result.engine.reason
     assert result.used.tiles and result.conversation_id
     assert result.answer
@@ -91,7 +86,7 @@ async def test_the_same_question_is_answered_the_same(ask: Ask) -> None:
 async def test_the_model_s_process_is_told_of_and_shared(ask: Ask, served: VisionService) -> None:
     await ask("describe_image", sources=["plain.png"])
     status = await ask("manage_model")
-    assert [(model.variant, model.state) for model in status.models] == [("tiny", "ready")]
+    assert [(model.variant, model.state) for model in status.models] == [(NAME, "ready")]
     other = local_engine(served.settings)
     ours, theirs = await served.engine.choice(), await other.choice()
     (host,) = await other.hosts()
@@ -118,4 +113,18 @@ async def test_an_unloaded_model_is_loaded_again_and_the_agent_hears_how_far_it_
     for reply in (result, more):
         assert reply.structured_content is not None and reply.structured_content["engine"]["name"] == "internvl"
         assert reply.structured_content["answer"]
-    assert any(message.startswith("loading tiny, ") for message in heard)
+    assert any(message.startswith(f"loading {NAME}, ") for message in heard)
+
+
+@pytest.mark.parametrize("text", ["qwen2", "qwen3_moe"])
+async def test_other_language_models_answer_through_the_whole_server(
+    served: VisionService, tiny_checkpoint: Callable[..., Path], text: str
+) -> None:
+    settings = served.settings.model_copy(update={"variant": str(tiny_checkpoint(text))})
+    service = LazyService(settings, served._cwd)
+    async with Client(build_app(service)) as client:
+        result = await client.call_tool("describe_image", {"sources": ["chart.png"], "question": "What is it?"})
+        await client.call_tool("manage_model", {"action": "unload"})
+    assert result.structured_content is not None, result.content
+    assert result.structured_content["engine"]["variant"] == f"{text}-112-0"
+    assert result.structured_content["answer"]

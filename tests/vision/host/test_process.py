@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import pytest
 
@@ -111,6 +112,34 @@ async def test_a_host_is_killed_in_an_answer_loads_again_reuses_what_it_saw_and_
         assert time.monotonic() - left < 0.3
     await anyio.to_thread.run_sync(until_gone, health.pid)
     assert [path for path in folder.run.iterdir() if path.suffix != ".lock"] == []
+
+
+@pytest.mark.parametrize("text", ["qwen2", "qwen3_moe"])
+async def test_questions_of_several_clients_are_answered_side_by_side_as_alone(
+    folder: StateFolder, tiny_checkpoint: Callable[..., Path], text: str
+) -> None:
+    """Two keepers, as two servers have them; one host, one batch."""
+    spec = spec_of(tiny_checkpoint(text))
+    clients = [await HostKeeper(folder, "1.0.0").connect(spec) for _ in range(2)]
+    assert len({(await client.health()).pid for client in clients}) == 1
+    asks = [question(noise(300, 200, seed), f"{seed}: what is it?", max_tokens=300) for seed in range(3)]
+    together: dict[int, str] = {}
+    working = 0
+
+    async def listen(number: int) -> None:
+        nonlocal working
+        async for event in clients[number % 2].ask(asks[number]):
+            if isinstance(event, Delta):
+                together[number] = together.get(number, "") + event.text
+                if working < len(asks):
+                    working = max(working, (await clients[0].health()).working)
+
+    async with anyio.create_task_group() as group:
+        for number in range(len(asks)):
+            group.start_soon(listen, number)
+    assert working == len(asks)
+    for number, ask in enumerate(asks):
+        assert (await answer(clients[0], ask))[0] == together[number]
 
 
 async def test_a_damaged_checkpoint_is_told_across_the_wire(
