@@ -19,12 +19,15 @@ from PIL import Image
 from vision.chat.host_spec import HostSpec
 from vision.chat.types import Ask, ChatEvent, Delta, Finished, ImagePart, Message, TextPart
 from vision.errors import VisionError
-from vision.host.prompt import Prompt
+from vision.host.prompt import Prompt, TileShape, build
 from vision.host.scheduler import Scheduler
+from vision.host.tiling import normalised
 from vision.host.work import Work
 from vision.variants.plan import Plan
 
 PATIENCE_S = 60.0
+# Of the tiny checkpoints.
+SHAPE = TileShape(side=112, tokens=16)
 MIB = 1 << 20
 
 
@@ -157,3 +160,22 @@ class Plain:
             made = self.model.generate(**given, max_new_tokens=tokens, do_sample=False)[0, ids.shape[1] :]
         answer = [int(token) for token in made if int(token) != self.tokenizer.eos_token_id]
         return self.tokenizer.decode(answer, skip_special_tokens=False)
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_checkpoint: Callable[..., Path]) -> Callable[..., str]:
+    """What transformers alone answers: `plain("qwen3", messages…)`."""
+    known: dict[str, Plain] = {}
+
+    def answer(text: str, *messages: Message, tokens: int = 24, max_tiles: int = 12) -> str:
+        asked = known.setdefault(text, Plain(tiny_checkpoint(text)))
+        prompt = build(messages, asked.tokenizer, SHAPE, max_tiles)
+        pixels = torch.from_numpy(normalised(prompt.tiles)) if len(prompt.tiles) else None
+        return asked(prompt, pixels, tokens)
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def asker(made: Callable[..., Asker]) -> Asker:
+    return made("qwen3")
