@@ -1,0 +1,341 @@
+"""Trains the nano model: the tower on what each patch shows, then all of it on the tasks, those of one tile first.
+
+Usage: python -m tests.nano.train FOLDER [--minutes M] [--seed S]
+FOLDER receives the checkpoint in the published layout, and state.pt, from which the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from transformers import AutoTokenizer, GenerationConfig, InternVLConfig, InternVLForConditionalGeneration
+
+from scripts.tiny_checkpoint import CHAT_TEMPLATE, Shape, _write_processors, make_checkpoint
+from tests.nano.batches import TOKENS_A_TILE, Batch, Kinds, Stream
+from tests.nano.drawing import CHARACTERS, COLOURS, LABELS, PATCHES, SHAPES, SIDE, UNKNOWN
+from tests.nano.tasks import COLOUR_ZH, DEFAULT, SCENES, SHAPE_ZH, Maker, messages
+from vision.chat.types import TextPart
+
+NANO = Shape((192, 576, 5, 6), (192, 576, 4, 6, 2), 32, 1024, "float32")
+# What a patch's character and place in its shape are worth against the answer.
+_LABEL_WEIGHTS = {"character": 3.0, "shape": 1.0, "colour": 1.0, "value": 1.0}
+_EDGE_WEIGHT = 0.5
+_LABELS_BESIDE_ANSWERS = 0.25
+# Share of a step in the running mean of the weights, which is what is saved as the model.
+_MEAN = 0.01
+_WARM_UP = 30
+# Of normalised queries and keys at first: in heads of 32, at 1, no token could be picked out among a hundred.
+_SHARPNESS = 1.7
+
+
+# The labels that have names, with their classes.
+_NAMED = {name: LABELS[name] for name in ("character", "shape", "colour")}
+
+
+def _names() -> list[tuple[str, ...]]:
+    """All words for each class of the labels that have names."""
+    shapes = [(name, f" {name}", f" {name}s", SHAPE_ZH[name]) for name in SHAPES]
+    colours = [(name, f" {name}", COLOUR_ZH[name], f"{COLOUR_ZH[name]}的") for name in COLOURS]
+    return [(), *((character,) for character in CHARACTERS), (), *shapes, (), (), *colours]
+
+
+class Nano(nn.Module):
+    """The model and, for training alone, what reads the labels off the tower."""
+
+    def __init__(self, network: Any, tokenizer: Any) -> None:
+        super().__init__()
+        self.network = network
+        self.labels = nn.Linear(network.config.vision_config.hidden_size, sum(LABELS.values()))
+        words = torch.zeros(sum(_NAMED.values()), network.config.text_config.vocab_size)
+        for place, names in enumerate(_names()):
+            known = [ids[0] for ids in (tokenizer(name).input_ids for name in names) if len(ids) == 1]
+            words[place, known] = 1 / max(1, len(known))
+        self.words: torch.Tensor
+        self.register_buffer("words", words, persistent=False)
+
+    def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, float]]:
+        """(of the labels, of the answers, what was right)."""
+        model = self.network.model
+        patches = model.vision_tower(pixel_values=batch.pixels).last_hidden_state[:, 1:]
+        seen, right = self._label_loss(patches, batch.labels)
+        if batch.ids is None or batch.targets is None:
+            return seen, None, right
+        places = batch.ids == self.network.config.image_token_id
+        patches = patches[: int(places.sum()) // TOKENS_A_TILE]
+        side = round(patches.shape[1] ** 0.5)
+        shuffled = model.pixel_shuffle(patches.reshape(len(patches), side, side, -1), scale_factor=0.5)
+        features = model.multi_modal_projector(shuffled.reshape(len(patches), TOKENS_A_TILE, -1))
+        seen = seen + self._named_loss(features, batch.labels[: len(features)])
+        embedded = model.language_model.embed_tokens(batch.ids)
+        embedded = embedded.masked_scatter(places[..., None], features.to(embedded.dtype))
+        hidden = model.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        wanted = batch.targets[:, 1:]
+        chosen = wanted != UNKNOWN
+        logits = self.network.lm_head(hidden[:, :-1][chosen]).float()
+        right["answer"] = (logits.argmax(-1) == wanted[chosen]).float().mean().item()
+        return seen, functional.cross_entropy(logits, wanted[chosen]), right
+
+    def _named_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """How far what the projector makes of a picture is from the words for what is there."""
+        side = PATCHES // 2
+        starts = torch.tensor([0, *itertools.accumulate(_NAMED.values())][: len(_NAMED)])
+        classes = labels[..., : len(_NAMED)].clamp(min=0) + starts
+        patches = (
+            classes.reshape(-1, side, 2, side, 2, len(_NAMED)).transpose(2, 3).reshape(-1, side**2, 4 * len(_NAMED))
+        )
+        wanted = self.words.float()[patches].sum(-2)
+        there = wanted.sum(-1) > 0
+        embeddings = self.network.model.language_model.embed_tokens.weight
+        said = (features[there] @ embeddings.T).float().log_softmax(-1)
+        return -(wanted[there] / wanted[there].sum(-1, keepdim=True) * said).sum(-1).mean()
+
+    def _label_loss(self, patches: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        total = torch.zeros(())
+        right: dict[str, float] = {}
+        for place, (name, logits) in enumerate(
+            zip(LABELS, self.labels(patches).float().split(list(LABELS.values()), -1), strict=True)
+        ):
+            wanted = labels[..., place]
+            known = wanted != UNKNOWN
+            if not known.any():
+                continue
+            total = total + _LABEL_WEIGHTS.get(name, _EDGE_WEIGHT) * functional.cross_entropy(
+                logits[known], wanted[known]
+            )
+            something = known & (wanted > 0) if name in ("character", "shape", "colour") else known
+            if something.any():
+                right[name] = (logits.argmax(-1) == wanted)[something].float().mean().item()
+        return total, right
+
+
+def new_network(tokenizer: Any = None) -> tuple[Any, Any]:
+    """(model, tokenizer) before any training; without a tokenizer with one that knows the prompts' words."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = make_checkpoint(Path(folder), shape=NANO)
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(made).train_new_from_iterator(
+            corpus(), NANO.vocabulary, min_frequency=1, show_progress=False
+        )
+        config: Any = InternVLConfig.from_pretrained(made)
+    number = tokenizer.convert_tokens_to_ids
+    config.image_token_id = number("<IMG_CONTEXT>")
+    config.tie_word_embeddings = False
+    config.text_config.eos_token_id, config.text_config.pad_token_id = number("<|im_end|>"), number("<|endoftext|>")
+    network = InternVLForConditionalGeneration(config)
+    network.generation_config = GenerationConfig(
+        bos_token_id=None, eos_token_id=number("<|im_end|>"), pad_token_id=number("<|endoftext|>"), do_sample=False
+    )
+    with torch.no_grad():
+        for name, parameter in network.model.vision_tower.named_parameters():
+            if "lambda_" in name:
+                parameter.fill_(1.0)
+            elif "position_embeddings" in name:
+                parameter.normal_(0, 0.2)
+        for name, parameter in network.model.language_model.named_parameters():
+            if name.endswith(("q_norm.weight", "k_norm.weight")):
+                parameter.fill_(_SHARPNESS)
+        for name, parameter in [*network.model.named_parameters(), *network.lm_head.named_parameters("lm_head")]:
+            if "vision_tower" not in name and parameter.ndim == 2:  # the usual 0.02 is for wide models
+                last = name.endswith(("o_proj.weight", "down_proj.weight"))
+                parameter.normal_(0, 0.1 if "embed" in name else parameter.shape[1] ** -0.5 * (0.4 if last else 1))
+    return network, tokenizer
+
+
+def corpus() -> list[str]:
+    """What the tools say and what is answered, without the words and numbers in pictures: those stay characters."""
+    texts: list[str] = []
+    for kind, chinese in itertools.product(SCENES, (0.0, 1.0)):
+        make = Maker("tokenizer", "train", chinese)
+        for _ in range(60):
+            scene = make.scene(kind)
+            for question in scene.questions:
+                said = messages(scene, [question], encode=False)
+                parts = [part.text for message in said for part in message.parts if isinstance(part, TextPart)]
+                texts += [_spelled(text) for text in (*parts, question.answer)]
+    return [*texts, *["system\n", "user\n", "assistant\n", _spelled(DEFAULT)] * 50]
+
+
+def _spelled(text: str) -> str:
+    """Capitals in a row become a blank, so that what stands in pictures is spelled."""
+    return re.sub("[A-Z]{2,}", " ", text)
+
+
+def save(folder: Path, place: tuple[int, int], learner: Learner, tokenizer: Any) -> None:
+    """The checkpoint in the published layout, in float16, and what training goes on from at `place`: (stage, step)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {name.removeprefix("network."): v.half() for name, v in learner.mean.items() if name.startswith("network.")}
+    learner.replicas[0].network.save_pretrained(folder, state_dict=half)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for part in (config, config["vision_config"], config["text_config"]):
+        part["dtype"] = "float16"
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    _write_processors(folder, SIDE, TOKENS_A_TILE)
+    state = {"place": place, "model": learner.kept, "mean": learner.mean, "optimizer": learner.optimizer.state_dict()}
+    torch.save(state, folder / "state.new")
+    (folder / "state.new").replace(folder / "state.pt")
+
+
+def _of_tower(name: str) -> bool:
+    return "vision_tower" in name or name.startswith("labels")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`kinds`: of scenes; `size`: tiles of the tower's stage, conversations of the others a step. The rate rises at the
+    beginning, stays, and falls to nothing over the last `decay` steps; the tower learns at `tower_share` of it.
+    """
+
+    kinds: Kinds
+    steps: int
+    size: int
+    rate: float
+    tower_share: float = 1.0
+    decay: int = 0
+
+    def share_of_rate(self, step: int) -> float:
+        return min(1.0, (step + 1) / _WARM_UP, max(0.02, (self.steps - step) / max(1, self.decay)))
+
+
+RECIPE = (
+    Stage("tower", 1600, 80, 1.5e-3),
+    Stage("one-tile", 3000, 24, 2.5e-3, tower_share=0.25),
+    Stage("all", 6000, 32, 2e-3, tower_share=0.25, decay=2000),
+)
+
+
+class Learner:
+    """Two replicas that share their weights, one for each core: weights in bfloat16, the optimiser's in float32.
+
+    A processor with bfloat16 instructions learns about three times as fast so, and eager attention is the fastest for
+    tiles as small as these. `mean`: the running mean of the weights, which is what is saved as the model.
+    """
+
+    def __init__(self, nano: Nano, stage: Stage) -> None:
+        self.stage = stage
+        nano.network.model.vision_tower.set_attn_implementation("eager")
+        nano.network.model.language_model.set_attn_implementation("eager")
+        self.kept = {name: value.detach().float().clone() for name, value in nano.named_parameters()}
+        self.mean = {name: value.clone() for name, value in self.kept.items()}
+        self.replicas = [nano.to(torch.bfloat16), copy.deepcopy(nano)]
+        for own, other in zip(*(replica.parameters() for replica in self.replicas), strict=True):
+            other.data = own.data
+        tower = [value for name, value in self.kept.items() if _of_tower(name)]
+        text = [value for name, value in self.kept.items() if not _of_tower(name)]
+        groups: list[dict[str, Any]] = [{"params": tower, "share": 1.0}]
+        if stage.kinds != "tower":
+            groups = [{"params": tower, "share": stage.tower_share}, {"params": text, "share": 1.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.02)
+        self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
+
+    def step(self, number: int, batches: list[Batch]) -> list[dict[str, float]]:
+        """Learns from the batches, the replicas side by side; what was right in each."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.stage.rate * group["share"] * self.stage.share_of_rate(number)
+        # The shortest go with the longest.
+        shared = (batches[::3], batches[1:3]) if len(batches) == 4 else (batches[::2], batches[1::2])
+        right = list(self.pool.map(self._learn, self.replicas, shared))
+        with torch.no_grad():
+            for kept, own, other in zip(
+                self.kept.values(), *(replica.parameters() for replica in self.replicas), strict=True
+            ):
+                grads = [value.grad.float() for value in (own, other) if value.grad is not None]
+                kept.grad = sum(grads[1:], grads[0]) if grads else None
+                own.grad = other.grad = None
+            torch.nn.utils.clip_grad_norm_(self.kept.values(), 1.0)
+            self.optimizer.step()
+            for kept, own in zip(self.kept.values(), self.replicas[0].parameters(), strict=True):
+                own.copy_(kept)
+            for mean, kept in zip(self.mean.values(), self.kept.values(), strict=True):
+                mean.lerp_(kept, max(_MEAN, 1 / (number + 1)))
+        return right
+
+    @staticmethod
+    def _learn(nano: Nano, batches: Sequence[Batch]) -> dict[str, float]:
+        """What was right, on average."""
+        found: list[dict[str, float]] = []
+        for batch in batches:
+            batch.pixels = batch.pixels.bfloat16()
+            seen, answered, right = nano.losses(batch)
+            labels = seen / 2 / len(batches)
+            (labels if answered is None else answered * batch.share + _LABELS_BESIDE_ANSWERS * labels).backward()
+            right["loss"] = (seen if answered is None else answered).item()
+            found.append(right)
+        return {name: sum(right.get(name, 0.0) for right in found) / len(found) for name in found[0]}
+
+
+def train(folder: Path, minutes: float, seed: int) -> None:
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    ends = time.monotonic() + 60 * minutes
+    state: dict[str, Any] | None = torch.load(folder / "state.pt") if (folder / "state.pt").exists() else None
+    network, tokenizer = new_network(AutoTokenizer.from_pretrained(folder) if state else None)
+    nano = Nano(network, tokenizer)
+    at, step = state["place"] if state else (0, 0)
+    if state:
+        nano.load_state_dict(state["model"], strict=False)
+    for place in range(at, len(RECIPE)):
+        learner = Learner(nano, RECIPE[place])
+        if state and step:
+            learner.mean = state["mean"]
+            learner.optimizer.load_state_dict(state["optimizer"])
+        step = _stage(folder, learner, tokenizer, (place, step), f"{seed} {step}", ends)
+        if step < RECIPE[place].steps:
+            return
+        nano.float().load_state_dict(learner.kept, strict=False)
+        step = 0
+
+
+def _stage(folder: Path, learner: Learner, tokenizer: Any, at: tuple[int, int], seed: str, ends: float) -> int:
+    """The stage from step at[1] on, as far as the time goes; how far that was."""
+    stage = learner.stage
+    stream = Stream(stage.kinds, stage.size, seed, tokenizer)
+    batches = iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
+    said = time.monotonic()
+    sums: dict[str, list[float]] = {}
+    step = at[1]
+    while step < stage.steps and said < ends:
+        for right in learner.step(step, next(batches)):
+            for name, value in right.items():
+                sums.setdefault(name, []).append(value)
+        step += 1
+        if step % 25 == 0:
+            now = time.monotonic()
+            means = " ".join(f"{name} {sum(values) / len(values):.3f}" for name, values in sums.items())
+            sys.stdout.write(f"{stage.kinds} {step} {25 / (now - said):.2f}/s {means}\n")
+            sys.stdout.flush()
+            said, sums = now, {}
+        if step % 100 == 0:
+            save(folder, (at[0], step), learner, tokenizer)
+    done = step == stage.steps
+    save(folder, (at[0] + 1, 0) if done and at[0] + 1 < len(RECIPE) else (at[0], step), learner, tokenizer)
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    train(given.folder, given.minutes, given.seed)
+
+
+if __name__ == "__main__":
+    main()
