@@ -19,9 +19,18 @@ from vision.host.tiling import normalised
 
 TOKENS_A_TILE = (PATCHES // 2) ** 2
 # How often each kind of scene is drawn.
-TOWER = {"page": 4, "text": 1, "lines": 0.5, "shapes": 2, "large": 2, "tiles": 0.7, "thumbnail": 1, "chart": 1.5}
+TOWER: dict[str, float] = {
+    "page": 4,
+    "text": 1,
+    "lines": 0.5,
+    "shapes": 2,
+    "large": 2,
+    "tiles": 0.7,
+    "thumbnail": 1,
+    "chart": 1.5,
+}
 TOWER |= {"count": 0.5, "boxes": 4}
-ONE_TILE = {"text": 3, "lines": 3, "shapes": 2, "chart": 3, "count": 2, "boxes": 3}
+ONE_TILE: dict[str, float] = {"text": 3, "lines": 3, "shapes": 2, "chart": 3, "count": 2, "boxes": 3}
 TASKS = ONE_TILE | {"large": 1, "tiles": 1.3, "thumbnail": 0.5, "images": 1.2, "frames": 1.2, "motion": 1}
 _IGNORED = -100
 # What seeing a tile costs, in tokens of the text model.

@@ -179,9 +179,13 @@ def _noise(seed: int) -> np.ndarray:
 @cache
 def _character(character: str, size: int, side: int, dx: int, dy: int) -> np.ndarray:
     mask = Image.new("L", (side, side))
-    font = ImageFont.load_default(size)
-    ImageDraw.Draw(mask).text((side / 2 + dx, side / 2 + dy), character, 255, font, anchor="mm")
+    ImageDraw.Draw(mask).text((side / 2 + dx, side / 2 + dy), character, 255, _font(size), anchor="mm")
     return np.asarray(mask, dtype=np.float32) / 255
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
 
 
 _POINTS: dict[str, list[tuple[float, float]]] = {
@@ -190,15 +194,14 @@ _POINTS: dict[str, list[tuple[float, float]]] = {
         (0.5 + far * np.sin(i * np.pi / 5), 0.53 - far * np.cos(i * np.pi / 5))
         for i, far in enumerate((0.53, 0.22) * 5)
     ],
-    "cross": [
-        (a, b)
-        for a, b in zip(
+    "cross": list(
+        zip(
             (0.33, 0.67, 0.67, 1, 1, 0.67, 0.67, 0.33, 0.33, 0, 0, 0.33),
             (0, 0, 0.33, 0.33, 0.67, 0.67, 1, 1, 0.67, 0.67, 0.33, 0.33),
             strict=True,
         )
-    ],
-}  # fmt: skip
+    ),
+}
 
 
 @cache

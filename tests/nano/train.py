@@ -215,7 +215,7 @@ class Stage:
 
 RECIPE = (
     Stage("tower", 1600, 80, 1.5e-3),
-    Stage("one-tile", 3000, 24, 2.5e-3, tower_share=0.25),
+    Stage("one-tile", 2500, 24, 2.5e-3, tower_share=0.25),
     Stage("all", 6000, 32, 2e-3, tower_share=0.25, decay=2000),
 )
 
