@@ -145,7 +145,7 @@ def make_checkpoint(
     model.save_pretrained(folder)
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
-    _write_processors(folder, image_size, tokens_a_tile)
+    write_processors(folder, image_size, tokens_a_tile)
     return folder
 
 
@@ -195,7 +195,7 @@ def _make_decided(model: Any, known: int, special: list[int]) -> None:
                 parameter.normal_(0, 0.5)
 
 
-def _write_processors(folder: Path, image_size: int, tokens_a_tile: int) -> None:
+def write_processors(folder: Path, image_size: int, tokens_a_tile: int) -> None:
     """Written as text: building the video processor would need torchvision."""
     size = {"height": image_size, "width": image_size}
     shared = {"do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True, "resample": 3}

@@ -26,7 +26,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, GenerationConfig, InternVLConfig, InternVLForConditionalGeneration
 
-from scripts.tiny_checkpoint import CHAT_TEMPLATE, Shape, _write_processors, make_checkpoint
+from scripts.tiny_checkpoint import CHAT_TEMPLATE, Shape, make_checkpoint, write_processors
 from tests.nano.batches import TOKENS_A_TILE, Batch, Kinds, Stream
 from tests.nano.drawing import CHARACTERS, COLOURS, LABELS, PATCHES, SHAPES, SIDE, UNKNOWN
 from tests.nano.tasks import COLOUR_ZH, DEFAULT, SCENES, SHAPE_ZH, Maker, messages
@@ -186,7 +186,7 @@ def save(folder: Path, place: tuple[int, int], learner: Learner, tokenizer: Any)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
-    _write_processors(folder, SIDE, TOKENS_A_TILE)
+    write_processors(folder, SIDE, TOKENS_A_TILE)
     state = {"place": place, "model": learner.kept, "mean": learner.mean, "optimizer": learner.optimizer.state_dict()}
     torch.save(state, folder / "state.new")
     (folder / "state.new").replace(folder / "state.pt")
