@@ -10,7 +10,6 @@ Both hold the same checkpoint in one process and take turns on pictures that nei
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import io
 import json
 import statistics
@@ -28,6 +27,7 @@ from PIL import Image
 from transformers import AutoTokenizer, InternVLForConditionalGeneration
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 
+from scripts.tiny_checkpoint import ONE_B, make_checkpoint
 from vision.chat.host_spec import HostSpec
 from vision.chat.types import Ask, ChatEvent, Finished, ImagePart, Message, Stage, TextPart
 from vision.errors import VisionError
@@ -199,15 +199,6 @@ def cancelling(ours: Ours) -> dict[str, float]:
     }
 
 
-def make_checkpoint(folder: Path) -> Path:
-    spec = importlib.util.spec_from_file_location("tiny_checkpoint", ROOT / "scripts" / "tiny_checkpoint.py")
-    assert spec is not None and spec.loader is not None
-    maker = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = maker
-    spec.loader.exec_module(maker)
-    return maker.make_checkpoint(folder, text="qwen2", image_size=448, shape=maker.ONE_B)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
@@ -215,7 +206,7 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = given.checkpoint or make_checkpoint(Path(scratch))
+        folder = given.checkpoint or make_checkpoint(Path(scratch), text="qwen2", image_size=448, shape=ONE_B)
         load, ours = loading(folder)
         plain = Plain(folder)
         plain.ask(question(picture(2000), "Warm up."), 2)

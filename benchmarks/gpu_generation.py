@@ -91,11 +91,10 @@ class Asked:
 
 
 def tiny_tokenizer() -> Any:
-    sys.path.insert(0, str(ROOT / "scripts"))
-    import tiny_checkpoint  # type: ignore[import-not-found]
+    from scripts.tiny_checkpoint import CHAT_TEMPLATE, make_tokenizer
 
-    tokenizer = tiny_checkpoint.make_tokenizer(1024)
-    tokenizer.chat_template = tiny_checkpoint.CHAT_TEMPLATE
+    tokenizer = make_tokenizer(1024)
+    tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
 
