@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Literal
+from itertools import groupby, pairwise, takewhile
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
 from tests.nano.drawing import PATCHES
+from tests.nano.scenes import draw
 from tests.nano.tasks import Maker, Question, Scene, messages, most_tiles
 from vision.host.prompt import IMAGE, text_of
 from vision.host.tiling import normalised
@@ -30,26 +31,48 @@ TOWER: dict[str, float] = {
     "chart": 1.5,
 }
 TOWER |= {"count": 0.5, "boxes": 4}
-ONE_TILE: dict[str, float] = {"text": 3, "lines": 3, "shapes": 2, "chart": 3, "count": 2, "boxes": 3}
-TASKS = ONE_TILE | {"large": 1, "tiles": 1.3, "thumbnail": 0.5, "images": 1.2, "frames": 1.2, "motion": 1}
+ONE_TILE: dict[str, float] = {"text": 3, "lines": 2, "shapes": 3, "chart": 3, "count": 2, "boxes": 2}
+TASKS = ONE_TILE | {"large": 2, "tiles": 2, "thumbnail": 0.7, "images": 3, "frames": 3, "motion": 2}
 _IGNORED = -100
 # What seeing a tile costs, in tokens of the text model.
 _TILE_WORK = 35
 # Tiles for the tower alone beside each batch of conversations, so that it does not forget what is seldom asked.
-_MORE_TILES = 5
+_MORE_TILES = 4
 # Batches a step: fewer would be padded more.
 _PARTS = 4
-# Most questions in a conversation: further ones cost little beside the pictures.
-_TURNS = 4
+# Most conversations about the pictures of one scene: further ones cost little beside the pictures.
+_BRANCHES = 8
+# Of the conversations, in which a second question follows that has nothing to do with the first.
+_SECOND = 0.15
 Kinds = Literal["tower", "one-tile", "all"]
-_Row = tuple[list[int], list[int], np.ndarray, np.ndarray]
+
+
+class Row(NamedTuple):
+    """Conversations about the same pictures: what they begin with, and behind it each as a branch of its own.
+
+    `branches`: of each token its conversation's number from 1, or 0 of what they share; `weights`: of each token of an
+    answer, so that a long one counts more than a short one, but not as often as it has tokens. `tiles`: (tiles, side,
+    side, 3) uint8; `labels`: (tiles, patches, labels).
+    """
+
+    ids: list[int]
+    targets: list[int]
+    weights: list[float]
+    branches: list[int]
+    positions: list[int]
+    tiles: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def work(self) -> int:
+        return len(self.ids) + len(self.tiles) * _TILE_WORK
 
 
 @dataclass
 class Batch:
-    """`pixels`: (tiles, 3, side, side); `labels`: (tiles, patches, labels); `ids` and `targets`: (samples, tokens), the
-    targets those of the answers only. Without `ids`: for the tower alone, as are tiles beyond those of
-    the ids. `share`: of a step's answers.
+    """`pixels`: (tiles, 3, side, side); `labels`: (tiles, patches, labels); `ids`, `targets`, `weights`, `branches` and
+    `positions`: (rows, tokens), the targets those of the answers only. Without `ids`: for the tower alone, as are tiles
+    beyond those of the ids. `share`: of a step's answers.
     """
 
     pixels: torch.Tensor
@@ -57,34 +80,59 @@ class Batch:
     share: float = 0.5
     ids: torch.Tensor | None = None
     targets: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
+    branches: torch.Tensor | None = None
+    positions: torch.Tensor | None = None
 
 
-def asked_of(scene: Scene, chance: random.Random, turns: int) -> list[Question]:
-    """A conversation of at most so many turns."""
-    asked: list[Question] = []
-    for question in chance.sample(scene.questions, min(turns, len(scene.questions))):
-        if question.text is None and asked:
-            continue  # only the first turn can be a tool's own request
-        asked.append(question)
+def conversations(scene: Scene, chance: random.Random, most: int) -> list[list[Question]]:
+    """At most so many conversations about a scene, each beginning with another question."""
+    asked: list[list[Question]] = []
+    for question in chance.sample(scene.questions, min(most, len(scene.questions))):
+        asked.append([question])
+        others = [other for other in scene.questions if other.text and other is not question]
         if question.then and chance.random() < 0.5:
-            asked.append(question.then)
+            asked[-1].append(question.then)
+        elif others and chance.random() < _SECOND:
+            asked[-1].append(chance.choice(others))
     return asked
 
 
-def encoded(scene: Scene, asked: Sequence[Question], tokenizer: Any) -> _Row:
-    """(ids, targets, pixels, labels) of a conversation with all its answers."""
+def encoded(scene: Scene, asked: Sequence[Sequence[Question]], tokenizer: Any) -> Row:
+    """Conversations about a scene with all their answers."""
     pairs = [picture.tiles(most_tiles(scene)) for picture in scene.pictures]
+    counts = [len(tiles) * TOKENS_A_TILE for tiles, _ in pairs]
+    said = [_conversation(scene, questions, counts, tokenizer) for questions in asked]
+    shared = min(
+        len(list(takewhile(lambda tokens: len(set(tokens)) == 1, zip(*(ids for ids, _ in said), strict=False)))),
+        *(next(place for place, target in enumerate(targets) if target != _IGNORED) for _, targets in said),
+    )
+    ids, targets = said[0][0][:shared], said[0][1][:shared]
+    branches, positions = [0] * shared, list(range(shared))
+    for number, (own, wanted) in enumerate(said, 1):
+        ids += own[shared:]
+        targets += wanted[shared:]
+        branches += [number] * (len(own) - shared)
+        positions += range(shared, len(own))
+    tiles, labels = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    return Row(ids, targets, _weights(targets), branches, positions, tiles, labels)
+
+
+def _conversation(
+    scene: Scene, asked: Sequence[Question], counts: Sequence[int], tokenizer: Any
+) -> tuple[list[int], list[int]]:
+    """(ids, targets); `counts`: of image tokens of each picture."""
     text = text_of(messages(scene, asked, encode=False), tokenizer) + f"{asked[-1].answer}<|im_end|>"
     number = tokenizer.convert_tokens_to_ids
     image, start, end = number(IMAGE), number("<|im_start|>"), number("<|im_end|>")
     role = tokenizer("assistant", add_special_tokens=False).input_ids
     short = tokenizer(text, add_special_tokens=False).input_ids
-    counts = iter([len(tiles) * TOKENS_A_TILE for tiles, _ in pairs])
+    repeats = iter(counts)
     ids: list[int] = []
     targets: list[int] = []
     answering = -1  # tokens of the header that are left before an answer
     for place, token in enumerate(short):
-        repeated = next(counts) if token == image else 1
+        repeated = next(repeats) if token == image else 1
         if token == start and short[place + 1 : place + 1 + len(role)] == role:
             answering = len(role) + 2
         ids += [token] * repeated
@@ -93,7 +141,15 @@ def encoded(scene: Scene, asked: Sequence[Question], tokenizer: Any) -> _Row:
             answering -= 1
         elif token == end:
             answering = -1
-    return ids, targets, np.concatenate([tiles for tiles, _ in pairs]), np.concatenate([label for _, label in pairs])
+    return ids, targets
+
+
+def _weights(targets: Sequence[int]) -> list[float]:
+    weights: list[float] = []
+    for answer, tokens in groupby(targets, lambda token: token != _IGNORED):
+        count = len(list(tokens))
+        weights += [count**-0.5 if answer else 0.0] * count
+    return weights
 
 
 def tower_batch(make: Maker, tiles: int) -> Batch:
@@ -101,7 +157,7 @@ def tower_batch(make: Maker, tiles: int) -> Batch:
     pixels: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     while len(pixels) < tiles:
-        scene = make.scene(make.chance.choices(list(TOWER), list(TOWER.values()))[0])
+        scene = draw(make, make.chance.choices(list(TOWER), list(TOWER.values()))[0])
         seen, known = scene.pictures[0].tiles(most_tiles(scene))
         chosen = [make.chance.randrange(len(seen)), -1] if len(seen) > 1 else [0]
         pixels += [seen[i] for i in chosen]
@@ -109,35 +165,35 @@ def tower_batch(make: Maker, tiles: int) -> Batch:
     return Batch(_pixels(np.stack(pixels)), torch.from_numpy(np.stack(labels)))
 
 
-def batches(make: Maker, kinds: dict[str, float], samples: int, tokenizer: Any) -> list[Batch]:
-    """Batches of about the same work each, the shortest conversations in the first, the longest in the last."""
-    rows: list[_Row] = []
-    for kind in make.chance.choices(list(kinds), list(kinds.values()), k=samples):
-        scene = make.scene(kind)
-        rows.append(encoded(scene, asked_of(scene, make.chance, _TURNS), tokenizer))
-    rows.sort(key=lambda row: len(row[0]))
-    work = np.cumsum([len(row[0]) + len(row[2]) * _TILE_WORK for row in rows])
+def batches(make: Maker, kinds: dict[str, float], scenes: int, tokenizer: Any) -> list[Batch]:
+    """Batches of about the same work each, the shortest rows in the first, the longest in the last."""
+    rows: list[Row] = []
+    for kind in make.chance.choices(list(kinds), list(kinds.values()), k=scenes):
+        scene = draw(make, kind)
+        rows.append(encoded(scene, conversations(scene, make.chance, _BRANCHES), tokenizer))
+    rows.sort(key=lambda row: len(row.ids))
+    work = np.cumsum([row.work for row in rows])
     ends = [0, *(int(np.searchsorted(work, work[-1] * part / _PARTS)) for part in range(1, _PARTS)), len(rows)]
-    answers = sum(_answers(row) for row in rows)
+    answers = sum(sum(row.weights) for row in rows)
     return [
-        _padded(part, tower_batch(make, _MORE_TILES), sum(_answers(row) for row in part) / answers, tokenizer)
+        _padded(part, tower_batch(make, _MORE_TILES), sum(sum(row.weights) for row in part) / answers, tokenizer)
         for part in (rows[start:end] for start, end in pairwise(ends))
         if part
     ]
 
 
-def _answers(row: _Row) -> int:
-    return sum(token != _IGNORED for token in row[1])
+def _padded(rows: Sequence[Row], more: Batch, share: float, tokenizer: Any) -> Batch:
+    longest = max(len(row.ids) for row in rows)
 
+    def padded(name: str, filler: float) -> torch.Tensor:
+        values = [getattr(row, name) for row in rows]
+        return torch.tensor([value + [filler] * (longest - len(value)) for value in values])
 
-def _padded(rows: Sequence[_Row], more: Batch, share: float, tokenizer: Any) -> Batch:
-    longest = max(len(row[0]) for row in rows)
-    pad = tokenizer.pad_token_id
-    ids = torch.tensor([row[0] + [pad] * (longest - len(row[0])) for row in rows])
-    targets = torch.tensor([row[1] + [_IGNORED] * (longest - len(row[1])) for row in rows])
-    pixels = torch.cat([_pixels(np.concatenate([row[2] for row in rows])), more.pixels])
-    labels = torch.cat([torch.from_numpy(np.concatenate([row[3] for row in rows])), more.labels])
-    return Batch(pixels, labels, share, ids, targets)
+    pixels = torch.cat([_pixels(np.concatenate([row.tiles for row in rows])), more.pixels])
+    labels = torch.cat([torch.from_numpy(np.concatenate([row.labels for row in rows])), more.labels])
+    ids, targets = padded("ids", tokenizer.pad_token_id), padded("targets", _IGNORED)
+    weights = padded("weights", 0.0)
+    return Batch(pixels, labels, share, ids, targets, weights, padded("branches", -1), padded("positions", 0))
 
 
 def _pixels(tiles: np.ndarray) -> torch.Tensor:

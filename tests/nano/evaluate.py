@@ -20,7 +20,8 @@ import torch
 from transformers import AutoTokenizer, InternVLForConditionalGeneration
 
 from tests.nano.drawing import SIDE
-from tests.nano.tasks import SCENES, Maker, Question, Scene, messages, most_tiles
+from tests.nano.scenes import SCENES, draw
+from tests.nano.tasks import Maker, Question, Scene, messages, most_tiles
 from vision.host.prompt import Prompt, TileShape, build
 from vision.host.tiling import normalised
 
@@ -118,7 +119,7 @@ def drawn(seed: int, scenes: int, split: Any, chinese: float = 0.2) -> list[Aske
     asked: list[Asked] = []
     for kind in SCENES:
         for _ in range(scenes if kind != "page" else 0):
-            scene = make.scene(kind)
+            scene = draw(make, kind)
             first = make.chance.sample(scene.questions, min(2, len(scene.questions)))
             asked += [(scene, [question]) for question in first]
             asked += [(scene, [question, question.then]) for question in first if question.then]

@@ -29,7 +29,8 @@ from transformers import AutoTokenizer, GenerationConfig, InternVLConfig, Intern
 from scripts.tiny_checkpoint import CHAT_TEMPLATE, Shape, make_checkpoint, write_processors
 from tests.nano.batches import TOKENS_A_TILE, Batch, Kinds, Stream
 from tests.nano.drawing import CHARACTERS, COLOURS, LABELS, PATCHES, SHAPES, SIDE, UNKNOWN
-from tests.nano.tasks import COLOUR_ZH, DEFAULT, SCENES, SHAPE_ZH, Maker, messages
+from tests.nano.scenes import SCENES, draw
+from tests.nano.tasks import COLOUR_ZH, DEFAULT, SHAPE_ZH, Maker, messages
 from vision.chat.types import TextPart
 
 NANO = Shape((192, 576, 5, 6), (192, 576, 4, 6, 2), 32, 1024, "float32")
@@ -74,7 +75,7 @@ class Nano(nn.Module):
         model = self.network.model
         patches = model.vision_tower(pixel_values=batch.pixels).last_hidden_state[:, 1:]
         seen, right = self._label_loss(patches, batch.labels)
-        if batch.ids is None or batch.targets is None:
+        if batch.ids is None or batch.targets is None or batch.branches is None:
             return seen, None, right
         places = batch.ids == self.network.config.image_token_id
         patches = patches[: int(places.sum()) // TOKENS_A_TILE]
@@ -84,12 +85,19 @@ class Nano(nn.Module):
         seen = seen + self._named_loss(features, batch.labels[: len(features)])
         embedded = model.language_model.embed_tokens(batch.ids)
         embedded = embedded.masked_scatter(places[..., None], features.to(embedded.dtype))
-        hidden = model.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        hidden = model.language_model(
+            inputs_embeds=embedded,
+            attention_mask={"full_attention": _mask(batch.branches).to(embedded.dtype)},
+            position_ids=batch.positions,
+            use_cache=False,
+        ).last_hidden_state
         wanted = batch.targets[:, 1:]
         chosen = wanted != UNKNOWN
         logits = self.network.lm_head(hidden[:, :-1][chosen]).float()
         right["answer"] = (logits.argmax(-1) == wanted[chosen]).float().mean().item()
-        return seen, functional.cross_entropy(logits, wanted[chosen]), right
+        weights = batch.weights[:, 1:][chosen]
+        lost = functional.cross_entropy(logits, wanted[chosen], reduction="none")
+        return seen, (weights * lost).sum() / weights.sum(), right
 
     def _named_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """How far what the projector makes of a picture is from the words for what is there."""
@@ -122,6 +130,13 @@ class Nano(nn.Module):
             if something.any():
                 right[name] = (logits.argmax(-1) == wanted)[something].float().mean().item()
         return total, right
+
+
+def _mask(branches: torch.Tensor) -> torch.Tensor:
+    """What is added to attention, (rows, 1, tokens, tokens): a branch sees itself and what all share."""
+    before = torch.ones(2 * branches.shape[-1:], dtype=torch.bool).tril()
+    seen = (branches[:, None] == branches[:, :, None]) | (branches[:, None] == 0)
+    return torch.zeros(()).where(before & seen, torch.finfo(torch.bfloat16).min)[:, None]
 
 
 def new_network(tokenizer: Any = None) -> tuple[Any, Any]:
@@ -162,7 +177,7 @@ def corpus() -> list[str]:
     for kind, chinese in itertools.product(SCENES, (0.0, 1.0)):
         make = Maker("tokenizer", "train", chinese)
         for _ in range(60):
-            scene = make.scene(kind)
+            scene = draw(make, kind)
             for question in scene.questions:
                 said = messages(scene, [question], encode=False)
                 parts = [part.text for message in said for part in message.parts if isinstance(part, TextPart)]
@@ -198,7 +213,7 @@ def _of_tower(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Stage:
-    """`kinds`: of scenes; `size`: tiles of the tower's stage, conversations of the others a step. The rate rises at the
+    """`kinds`: of scenes; `size`: tiles of the tower's stage, scenes of the others a step. The rate rises at the
     beginning, stays, and falls to nothing over the last `decay` steps; the tower learns at `tower_share` of it.
     """
 
@@ -215,8 +230,8 @@ class Stage:
 
 RECIPE = (
     Stage("tower", 1600, 80, 1.5e-3),
-    Stage("one-tile", 2500, 24, 2.5e-3, tower_share=0.25),
-    Stage("all", 6000, 32, 2e-3, tower_share=0.25, decay=2000),
+    Stage("one-tile", 2500, 16, 2.5e-3, tower_share=0.25),
+    Stage("all", 7000, 16, 2e-3, tower_share=0.25, decay=2500),
 )
 
 
