@@ -1,4 +1,7 @@
-"""`internvl-mcp plan`: which variant would run, on this machine or on one that is described, and why."""
+"""`internvl-mcp plan`: which variant would run, on this machine or on one that is described, and why.
+
+With --serve: which variant a server of others would run there, and the command that starts it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from vision.config import Settings
-from vision.errors import EngineUnavailable, OutOfMemory, UnknownVariant, VisionError, WeightsUnusable
+from vision.errors import EngineUnavailable, InvalidArgument, OutOfMemory, UnknownVariant, VisionError, WeightsUnusable
 
 if TYPE_CHECKING:  # they are loaded when the command runs: adding its flags costs every start of the server nothing
     from vision.variants.hardware import Hardware
@@ -20,7 +23,7 @@ _PARTS = ("weights", "kv_cache", "activations", "caches", "overhead")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--gpu", action="append", metavar="NAME", help='plan for this GPU, such as "RTX 4090"; repeatable'
+        "--gpu", action="append", metavar="NAME", help='plan for this GPU, such as "RTX 4090" or "8x H100"; repeatable'
     )
     parser.add_argument("--gpu-memory", metavar="SIZES", help="plan for NVIDIA GPUs with this much free: 24GB,24GB")
     parser.add_argument(
@@ -29,6 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="general",
         help="whose scores count; default: general",
     )
+    parser.add_argument(
+        "--serve", choices=("vllm", "lmdeploy", "llama.cpp"), help="plan for this server, and print its command"
+    )
+    parser.add_argument(
+        "--nodes", type=int, default=1, metavar="N", help="with --serve: so many machines like this one"
+    )
+    parser.add_argument(
+        "--awq",
+        action="store_true",
+        help="with --serve: consider repositories with AWQ weights, which run code of theirs",
+    )
     parser.add_argument("--json", action="store_true", help="print hardware and plan as JSON")
 
 
@@ -36,6 +50,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """0: there is a plan; 1: nothing fits; 2: a name or size that means nothing."""
     try:
         hardware = _hardware(options)
+        if options.serve:
+            return _serve(options, settings, hardware)
         policy, plan = _plan(options, settings, hardware)
     except VisionError as e:
         sys.stderr.write(f"internvl-mcp: {e.message}\n{e.hint}\n")
@@ -49,10 +65,10 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 def _hardware(options: argparse.Namespace) -> Hardware:
     """The machine that is described, with this one's processor and memory; this machine where none is."""
-    from vision.variants.known_gpus import gpu_named, gpu_of_size
+    from vision.variants.known_gpus import gpu_named, gpu_names, gpu_of_size
     from vision.variants.probe import probe
 
-    names: list[str] = options.gpu or []
+    names = [name for given in options.gpu or () for name in gpu_names(given)]
     sizes: list[str] = options.gpu_memory.split(",") if options.gpu_memory else []
     gpus = [gpu_named(name, i) for i, name in enumerate(names)]
     gpus += [gpu_of_size(size, i) for i, size in enumerate(sizes, len(gpus))]
@@ -61,6 +77,34 @@ def _hardware(options: argparse.Namespace) -> Hardware:
     here = probe()
     notes = ("the GPUs are those that were named; processor and memory are this machine's",)
     return here.model_copy(update={"gpus": tuple(gpus), "notes": notes})
+
+
+def _serve(options: argparse.Namespace, settings: Settings, hardware: Hardware) -> int:
+    from mcp_server.serve_report import report
+    from vision.engine.local import folder_of, policy_of
+    from vision.serving.commands import launch_of
+    from vision.serving.selection import serving_plan
+    from vision.serving.servers import SERVERS
+    from vision.variants.policy import request_from
+
+    if options.nodes < 1:
+        raise InvalidArgument(f"--nodes {options.nodes}: there must be a machine", "Write --nodes 2 for two of them.")
+    if folder_of(settings) is not None:
+        raise InvalidArgument(
+            "--serve plans the catalogue's variants, not a checkpoint in a folder", "Name one, as --variant 3.5-8B."
+        )
+    policy = policy_of(settings).model_copy(update={"use": options.use})
+    request = request_from(settings).model_copy(update={"awq": options.awq})
+    found = serving_plan(SERVERS[options.serve], hardware, policy, request, options.nodes)
+    launch = launch_of(found)
+    if options.json:
+        parts = {"hardware": hardware, "serving": found, "launch": launch}
+        text = ", ".join(f'"{name}": {part.model_dump_json()}' for name, part in parts.items())
+        sys.stdout.write(f"{{{text}}}\n")
+    else:
+        lines = ["Hardware of each machine" if options.nodes > 1 else "Hardware", *_hardware_lines(hardware), ""]
+        sys.stdout.write("\n".join(lines + report(policy, found, launch)) + "\n")
+    return 0
 
 
 def _plan(options: argparse.Namespace, settings: Settings, hardware: Hardware) -> tuple[Policy, Plan]:

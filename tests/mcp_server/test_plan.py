@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcp_server import plan_command, settings
+from vision.serving.types import Launch, ServingPlan
 from vision.variants.hardware import Hardware
 from vision.variants.plan import Plan
 
@@ -53,6 +54,12 @@ def test_gpus_are_taken_by_name_and_by_size(capsys: pytest.CaptureFixture[str]):
     assert plan.variant == "InternVL3.5-14B"
 
 
+def test_a_number_before_a_gpu_counts_it(capsys: pytest.CaptureFixture[str]):
+    for written in ("2x RTX A6000", "2 x RTX A6000", "2xRTX A6000"):
+        hardware, plan = as_json(capsys, "--gpu", written)
+        assert [gpu.index for gpu in hardware.gpus] == [0, 1] and plan.variant == "InternVL3.5-38B"
+
+
 def test_without_gpus_this_machine_is_probed(capsys: pytest.CaptureFixture[str]):
     hardware, _ = as_json(capsys, "--device", "cpu")
     assert hardware.cores >= 1 and hardware.total_ram
@@ -90,8 +97,64 @@ def test_what_does_not_fit_ends_with_1(capsys: pytest.CaptureFixture[str]):
     assert "needs about 33.4 GB" in err and "memory_fraction" in err
 
 
+# Plans for other servers
+
+
+def test_a_servers_plan_shows_why_the_command_and_our_own_side(capsys: pytest.CaptureFixture[str]):
+    code, out, err = planned(capsys, "--serve", "vllm", "--gpu", "8x H100", "--variant", "3.5-38B")
+    assert (code, err) == (0, "")
+    assert "2 GPUs a replica (tensor 2, pipeline 1), 4 replicas" in out
+    assert "vllm serve OpenGVLab/InternVL3_5-38B-HF" in out and "--data-parallel-size 4" in out
+    assert "tensor parallel 2 within a machine" in out and "data parallel: 4 replicas" in out
+    assert out.splitlines()[-1].strip().startswith("internvl-mcp --engine remote --endpoint")
+    assert max(map(len, out.splitlines())) < 170
+
+
+def test_a_servers_plan_is_json_on_request(capsys: pytest.CaptureFixture[str]):
+    code, out, _ = planned(capsys, "--serve", "vllm", "--gpu", "4x H100", "--nodes", "2", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert len(Hardware.model_validate(found["hardware"]).gpus) == 4
+    serving, launch = ServingPlan.model_validate(found["serving"]), Launch.model_validate(found["launch"])
+    assert serving.variant == "InternVL3.5-241B-A28B" and serving.pipeline == 2
+    assert [step.where for step in launch.steps] == ["on node 0", "on node 1"]
+
+
+def test_settings_reach_a_servers_plan(capsys: pytest.CaptureFixture[str]):
+    def serving(*flags: str) -> ServingPlan:
+        code, out, err = planned(capsys, "--serve", "vllm", "--gpu", "H100", "--json", *flags)
+        assert code == 0, err
+        return ServingPlan.model_validate(json.loads(out)["serving"])
+
+    assert serving("--policy", "speed").variant == "InternVL3.5-30B-A3B"
+    assert serving("--memory-fraction", "0.5").memory_share == 0.49
+    assert serving("--max-tiles", "6").max_tiles == 6
+    assert serving("--variant", "InternVL3-38B", "--awq").quantisation == "awq"
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (("vllm", "--gpu", "RTX 4090", "--variant", "3.5-241B-A28B"), 1, "22.7 GB may be used"),
+        (("vllm", "--gpu", "M3 Max 64GB"), 1, "--serve llama.cpp"),
+        (("vllm", "--gpu", "H100", "--nodes", "0"), 2, "--nodes 2"),
+        (("vllm", "--gpu", "H100", "--quantisation", "int8"), 2, "--awq"),
+        (("llama.cpp", "--gpu", "8x H100", "--variant", "3.5-241B-A28B"), 2, "mixtures"),
+        (("lmdeploy", "--gpu", "H100", "--variant", "./checkpoint"), 2, "--variant 3.5-8B"),
+    ],
+)
+def test_what_a_server_cannot_run_is_one_error(
+    capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], code: int, said: str
+):
+    got, out, err = planned(capsys, "--serve", *flags)
+    assert (got, out) == (code, "")
+    assert err.startswith("internvl-mcp: ") and len(err.splitlines()) == 2
+    assert said in err
+
+
 def test_adding_the_flags_loads_no_catalogue():
-    code = "import sys, mcp_server.plan_command; print([m for m in sys.modules if m.startswith('vision.variants')])"
+    watched = "('vision.variants', 'vision.serving')"
+    code = f"import sys, mcp_server.plan_command; print([m for m in sys.modules if m.startswith({watched})])"
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root, check=True

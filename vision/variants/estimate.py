@@ -31,6 +31,8 @@ FRAGMENTATION = 0.05
 # AWQ with groups of 128: 4 bits, and a float16 scale and a 4-bit zero a group. nf4: with double quantisation.
 AWQ_BITS = 4 + (16 + 4) / 128
 NF4_BITS = 4.127
+# GGUF, bits a weight: blocks of 32 with a float16 scale; Q4_K with Q6_K for some matrices (llama.cpp's own figure).
+GGUF_BITS: dict[Quantisation, float] = {"q8_0": 8.5, "q4_k_m": 4.89}
 # Tokens of a prompt that are kept for an answer and a question beside the tiles.
 ANSWER_TOKENS = 1024
 QUESTION_TOKENS = 256
@@ -130,6 +132,9 @@ def _total_bytes(variant: Variant, quantisation: Quantisation) -> int:
     if quantisation == "awq" and table.nf4 is not None:
         linear = (table.bf16 - table.nf4) / (2 - NF4_BITS / 8)
         return _up(table.bf16 - linear * (2 - AWQ_BITS / 8))
+    if quantisation in GGUF_BITS:  # of the experts too; embeddings and lm_head are counted at 16 bits, which is more
+        inside = variant.parameters.total - _parameters_beside_layers(variant)
+        return _up(table.bf16 - inside * (2 - GGUF_BITS[quantisation] / 8))
     return table.bf16
 
 
@@ -149,15 +154,16 @@ def _peak_activations(build: Build, capacity: Capacity, first: bool) -> int:
     return prompt + growing + max(vision_bytes(build), prefill_bytes(build, capacity), _decode(build, capacity))
 
 
-def vision_bytes(build: Build) -> int:
-    """One layer of the tower on a chunk of tiles, with SDPA: (tiles, 1025, hidden), no attention matrix.
+def vision_bytes(build: Build, tiles: int | None = None) -> int:
+    """One layer of the tower on so many tiles at once (the model host's chunk), with SDPA: (tiles, 1025, hidden), no
+    attention matrix.
 
     In the MLP five tensors of the residual's width live beside both halves of the MLP (the layer's input and residual
     and the caller's, the norm); in the attention also q, k, v, and with q/k norms their float32 copies. Both as traced
     by tests/vision/variants/test_traced.py.
     """
     shape = build.variant.vision
-    tiles = VISION_CHUNK[build.kind]
+    tiles = tiles or VISION_CHUNK[build.kind]
     mlp = 5 * shape.hidden_size + 2 * shape.intermediate_size
     attention = (12 if shape.qk_norm else 8) * shape.hidden_size
     pixels = tiles * 3 * 448 * 448 * (build.width + 4)
@@ -165,10 +171,10 @@ def vision_bytes(build: Build) -> int:
     return tiles * TOKENS_IN_TOWER * max(mlp, attention) * build.width + scores + pixels
 
 
-def prefill_bytes(build: Build, capacity: Capacity) -> int:
+def prefill_bytes(build: Build, capacity: Capacity, chunk: int = PREFILL_CHUNK) -> int:
     """One layer of the language model on a chunk of one prompt: residual and norms, then attention or MLP."""
     text = build.variant.text
-    tokens = min(PREFILL_CHUNK, capacity.context)
+    tokens = min(chunk, capacity.context)
     stream = tokens * text.hidden_size * (4 * build.width + 4)
     mask = tokens * capacity.context * (1 + build.width)
     # With a mask transformers repeats keys and values for every head that shares them.

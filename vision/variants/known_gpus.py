@@ -68,6 +68,14 @@ KNOWN: tuple[Known, ...] = (
 )
 
 
+def gpu_names(given: str) -> list[str]:
+    """The names that one stands for: "8x H100" and "8 x H100" are eight, anything else is itself."""
+    match = re.fullmatch(r"\s*(\d{1,3})\s*[x×]\s+(\S.*)|\s*(\d{1,3})[x×](\S.*)", given)
+    if match is None:
+        return [given]
+    return [(match[2] or match[4]).strip()] * int(match[1] or match[3])
+
+
 def gpu_named(name: str, index: int) -> Gpu:
     """An idle GPU by its name; memory may stand behind it ("RTX 4090", "A100 80GB", "M3 Max 64GB").
 

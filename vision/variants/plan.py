@@ -10,7 +10,8 @@ from vision.types import Frozen
 
 DeviceKind = Literal["cuda", "mps", "xpu", "cpu"]
 Dtype = Literal["bfloat16", "float16", "float32"]
-Quantisation = Literal["none", "int8", "nf4", "awq"]
+# int8 and nf4: bitsandbytes, by the model host; awq: ready-made repositories; q8_0 and q4_k_m: GGUF files of llama.cpp.
+Quantisation = Literal["none", "int8", "nf4", "awq", "q8_0", "q4_k_m"]
 Attention = Literal["sdpa", "flash_attention_2", "eager"]
 
 

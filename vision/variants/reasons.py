@@ -23,7 +23,7 @@ def gigabytes(size: int) -> str:
 def reasons(hardware: Hardware, policy: Policy, request: Request, best: Candidate, layout: Layout) -> tuple[str, ...]:
     """One sentence for each thing that was decided."""
     found = [
-        _why_variant(policy, request, best),
+        why_variant(policy, request, best),
         _why_devices(hardware, policy, best, layout),
         _why_dtype(hardware, best),
         _why_quantisation(policy, best),
@@ -63,7 +63,7 @@ def _why_not_so(
         return None
     same = [candidate for candidate in ways if candidate.build.quantisation == quantisation]
     if same:
-        return _why_not(same, best, policy)
+        return why_not(same, best, policy)
     if quantisation == "awq" and variant.awq_repository and best.rank.on_gpu:
         return f"{variant.awq_repository} is for LMDeploy; the model host here does not read it"
     if quantisation == "nf4" and policy.quantisation == "auto" and best.rank.on_gpu and not can_be_quantised(variant):
@@ -71,7 +71,8 @@ def _why_not_so(
     return None
 
 
-def _why_not(ways: list[Candidate], best: Candidate, policy: Policy) -> str:
+def why_not(ways: list[Candidate], best: Candidate, policy: Policy) -> str:
+    """The one thing that ruled out all these ways to run a variant."""
     fitting = [candidate for candidate in ways if candidate.rung is not None]
     if not fitting:
         least = min(candidate.least for candidate in ways)
@@ -90,7 +91,8 @@ def _why_not(ways: list[Candidate], best: Candidate, policy: Policy) -> str:
     return "an older generation with the same points" if other.generation < best.rank.generation else "no better"
 
 
-def _why_variant(policy: Policy, request: Request, best: Candidate) -> str:
+def why_variant(policy: Policy, request: Request, best: Candidate) -> str:
+    """What speaks for the variant that was chosen."""
     variant = best.build.variant
     score = published(variant, policy.use)
     scored = f"{score:.1f} points for {policy.use} use" if score is not None else "no published score"

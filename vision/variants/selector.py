@@ -17,7 +17,7 @@ from vision.variants.policy import Policy, Request
 from vision.variants.ranking import SLOW_ON_CPU, Rank
 from vision.variants.reasons import gigabytes, reasons, rejections
 
-__all__ = ["Policy", "Request", "best_rank", "plan"]
+__all__ = ["Policy", "Request", "allowed_variants", "best_rank", "nothing_fits", "plan", "why_left_out"]
 
 
 def plan(hardware: Hardware, policy: Policy | None = None, request: Request | None = None) -> Plan:
@@ -30,8 +30,8 @@ def plan(hardware: Hardware, policy: Policy | None = None, request: Request | No
     policy, request = policy or Policy(), request or Request()
     tried = _tried(hardware, policy, request)
     best = _best(hardware, policy, request, tried)
-    allowed = _allowed(policy, request)
-    left_out = {v.name: _why_left_out(v, policy, request) for v in variants() if v not in allowed}
+    allowed = allowed_variants(policy, request)
+    left_out = {v.name: why_left_out(v, policy, request) for v in variants() if v not in allowed}
     return _plan(hardware, policy, request, best, rejections(tried, best, policy, left_out))
 
 
@@ -46,11 +46,11 @@ def _tried(hardware: Hardware, policy: Policy, request: Request) -> dict[str, li
 
 def _best(hardware: Hardware, policy: Policy, request: Request, tried: dict[str, list[Candidate]]) -> Candidate:
     _check_device(hardware, policy)
-    allowed = [candidate for variant in _allowed(policy, request) for candidate in tried[variant.name]]
+    allowed = [candidate for variant in allowed_variants(policy, request) for candidate in tried[variant.name]]
     _check_quantisation(policy, allowed)
     fitting = [candidate for candidate in allowed if candidate.rung is not None and _bearable(candidate, policy)]
     if not fitting:
-        raise _nothing(hardware, allowed)
+        raise nothing_fits(hardware, allowed)
     return max(fitting, key=lambda c: (c.rank, c.build.variant.name, c.build.kind, [-o.device for o in c.offers]))
 
 
@@ -85,7 +85,7 @@ def _plan(
     )
 
 
-def _allowed(policy: Policy, request: Request) -> list[Variant]:
+def allowed_variants(policy: Policy, request: Request) -> list[Variant]:
     """Variants that may be chosen."""
     chosen = [variant_named(policy.variant)] if policy.variant else [v for v in variants() if not v.only_when_named]
     if request.available is None:
@@ -98,7 +98,8 @@ def _allowed(policy: Policy, request: Request) -> list[Variant]:
     return here
 
 
-def _why_left_out(variant: Variant, policy: Policy, request: Request) -> str:
+def why_left_out(variant: Variant, policy: Policy, request: Request) -> str:
+    """Why a variant of the catalogue was not even tried."""
     if policy.variant:
         return "another variant is pinned"
     if variant.only_when_named:
@@ -143,7 +144,7 @@ def _check_quantisation(policy: Policy, tried: list[Candidate]) -> None:
     )
 
 
-def _nothing(hardware: Hardware, tried: list[Candidate]) -> OutOfMemory | EngineUnavailable:
+def nothing_fits(hardware: Hardware, tried: list[Candidate]) -> OutOfMemory | EngineUnavailable:
     """The error for a machine on which nothing fits: what the smallest would have needed."""
     fitting = [candidate for candidate in tried if candidate.rung is not None]
     if fitting:

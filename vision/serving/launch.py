@@ -1,0 +1,48 @@
+"""What the servers' commands have in common, and how they are written for a shell."""
+
+from __future__ import annotations
+
+import shlex
+
+from vision.serving.types import ServingPlan, Step
+
+# Filled in by whoever runs the command: a key in a command line would show in the list of processes.
+API_KEY = '"$(cat <key file>)"'
+
+
+def client_of(endpoints: tuple[str, ...]) -> tuple[str, ...]:
+    """Our own side: the server for agents, asking these endpoints."""
+    return ("internvl-mcp", "--engine", "remote", *(part for one in endpoints for part in ("--endpoint", one)))
+
+
+def devices_of(plan: ServingPlan, replica: int | None = None) -> dict[str, str]:
+    """Which GPUs a process sees: those of one replica, or all that are used; nothing where that is every GPU."""
+    used = plan.devices
+    if replica is not None:
+        size = plan.tensor * plan.pipeline
+        used = used[replica * size : (replica + 1) * size]
+    if not used or (plan.all_devices and len(used) == len(plan.devices)):
+        return {}
+    name = "HIP_VISIBLE_DEVICES" if plan.amd else "CUDA_VISIBLE_DEVICES"
+    return {name: ",".join(str(device) for device in used)}
+
+
+def shell_lines(step: Step) -> list[str]:
+    """The command as one would type it, an option with its values a line; placeholders in angle brackets stay bare."""
+    lines = [" ".join([*(f"{name}={value}" for name, value in step.env.items()), *_head(step.argv)])]
+    for part in step.argv[len(_head(step.argv)) :]:
+        if part.startswith("-"):
+            lines.append(part)
+        else:
+            lines[-1] += f" {_quoted(part)}"
+    return [f"{line} \\" for line in lines[:-1]] + [lines[-1]]
+
+
+def _head(argv: tuple[str, ...]) -> list[str]:
+    """The program, its command and what stands before the first option."""
+    first = next((i for i, part in enumerate(argv) if part.startswith("-")), len(argv))
+    return [_quoted(part) for part in argv[:first]]
+
+
+def _quoted(part: str) -> str:
+    return f'"{part}"' if part.startswith("<") or "//<" in part else shlex.quote(part)

@@ -1,0 +1,78 @@
+"""The command line of llama.cpp's server, and how its files are made. Options as of the release in servers.py."""
+
+from __future__ import annotations
+
+from vision.serving.launch import API_KEY, client_of, devices_of
+from vision.serving.servers import GGUF_REPOSITORIES, SERVERS, original_repository
+from vision.serving.types import Launch, ServingPlan, Step
+from vision.variants.catalogue import variant_named
+
+
+def launch(plan: ServingPlan, host: str = "0.0.0.0") -> Launch:  # noqa: S104 - a server for others; its key is in needs
+    """A process for each replica on a machine."""
+    server = SERVERS["llama.cpp"]
+    inside = plan.replicas // plan.nodes
+    where = f"on each of the {plan.nodes} nodes" if plan.nodes > 1 else "on the server"
+    steps = tuple(
+        Step(
+            where=where if inside == 1 else f"{where}, replica {i + 1} of {inside}",
+            argv=arguments(plan, host, server.port + i),
+            env={"LLAMA_API_KEY": API_KEY} | devices_of(plan, i if inside > 1 else None),
+        )
+        for i in range(inside)
+    )
+    hosts = [f"<address of node {i}>" for i in range(plan.nodes)] if plan.nodes > 1 else ["<address>"]
+    endpoints = tuple(f"http://{name}:{server.port + i}/v1" for name in hosts for i in range(inside))
+    return Launch(
+        server="llama.cpp",
+        version=server.version,
+        model=plan.variant,
+        needs=_files(plan),
+        steps=steps,
+        endpoints=endpoints,
+        client=client_of(endpoints),
+    )
+
+
+def weights_file(plan: ServingPlan) -> str:
+    return f"{plan.variant}-{_type(plan).upper()}.gguf"
+
+
+def projector_file(plan: ServingPlan) -> str:
+    return f"mmproj-{plan.variant}-F16.gguf"
+
+
+def arguments(plan: ServingPlan, host: str, port: int) -> tuple[str, ...]:
+    """`-c` counts all slots together: each gets a whole context."""
+    argv = ["llama-server", "--model", weights_file(plan), "--mmproj", projector_file(plan), "--alias", plan.variant]
+    argv += ["--host", host, "--port", str(port)]
+    argv += ["--ctx-size", str(plan.context * plan.sequences), "--parallel", str(plan.sequences)]
+    argv += ["--batch-size", str(plan.step_tokens), "--gpu-layers", "0" if plan.device == "cpu" else "all"]
+    if plan.pipeline > 1:
+        argv += ["--split-mode", "layer"]
+    return (*argv, "--fit", "off", "--no-slots")
+
+
+def _type(plan: ServingPlan) -> str:
+    return plan.quantisation if plan.quantisation in ("q8_0", "q4_k_m") else "bf16"
+
+
+def _files(plan: ServingPlan) -> tuple[str, ...]:
+    """Where the files come from. Converting keeps 16 bits; the smaller types are made from that file."""
+    variant = variant_named(plan.variant)
+    original, whole = original_repository(variant), f"{plan.variant}-BF16.gguf"
+    folder = original.rpartition("/")[2]
+    server = SERVERS["llama.cpp"]
+    found = [f"llama-server, built for your hardware; its options as in {server.package} {server.version} on PyPI"]
+    if plan.variant in GGUF_REPOSITORIES:
+        found.append(
+            f"the makers of llama.cpp publish {GGUF_REPOSITORIES[plan.variant]}; or make the files from {original} "
+            "(the first layout: the converter does not read -hf), downloaded to a folder of that name:"
+        )
+    else:
+        found.append(f"files made from {original} (the first layout), downloaded to a folder of that name:")
+    found.append(f"python convert_hf_to_gguf.py {folder} --outtype bf16 --outfile {whole}")
+    found.append(f"python convert_hf_to_gguf.py {folder} --mmproj --outtype f16 --outfile {projector_file(plan)}")
+    if _type(plan) != "bf16":
+        found.append(f"llama-quantize {whole} {weights_file(plan)} {_type(plan).upper()}")
+    return tuple(found)
