@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -21,6 +23,7 @@ from vision.engine.local import missing_packages
 from vision.errors import VisionError
 from vision.machine import available_cores, memory_bytes
 from vision.reading import read_pages
+from vision.remote.servers import EndpointState
 from vision.service import VisionService
 from vision.workers.sandbox import can_filter_system_calls, landlock_abi
 
@@ -65,7 +68,7 @@ async def _findings(settings: Settings) -> list[Finding]:
             findings.append(Finding("ok", f"text recognition: {await _reads_a_picture(service)}"))
         except VisionError as e:
             findings.append(Finding("broken", f"text recognition: {e.message}", e.hint))
-        return [*findings, _clipboard(), *await _model(service.engine)]
+        return [*findings, _clipboard(), *await _model(service.engine), *await _endpoints(service.engine)]
 
 
 def _versions() -> Finding:
@@ -149,12 +152,42 @@ async def _hardware(engine: Engine) -> Finding:
 async def _choice(engine: Engine) -> Finding:
     try:
         choice = await engine.choice()
-    except VisionError as e:  # only where the settings demand InternVL
-        return Finding("broken", f"InternVL is demanded (engine) and cannot be had: {e.message}", e.hint)
-    if choice.plan is None:
-        return Finding("absent", choice.reason, choice.advice)
+    except VisionError as e:  # only where the settings demand a model
+        return Finding("broken", f"a model is demanded (engine, endpoints) and cannot be had: {e.message}", e.hint)
+    if choice.remote is not None:
+        return Finding("ok", f"{choice.remote.capabilities.name}: {choice.reason}", choice.advice)
     plan = choice.plan
+    if plan is None:
+        return Finding("absent", choice.reason, choice.advice)
     quantised = "" if plan.quantisation == "none" else f", {plan.quantisation}"
     where = f"{plan.device} {', '.join(map(str, plan.devices))}".strip()
     what = f"InternVL: {plan.variant} on {where} ({plan.dtype}{quantised}): {choice.reason}"
     return Finding("ok", what, choice.advice)
+
+
+async def _endpoints(engine: Engine) -> list[Finding]:
+    """How the servers are that the setting endpoints names, and whether the key is kept well. The key is not shown."""
+    found = [_endpoint(state, engine.settings) for state in await engine.endpoints()]
+    path = engine.settings.endpoint_key_file
+    if path is not None and os.name == "posix" and path.expanduser().stat().st_mode & 0o077:
+        advice = f"Keep it to yourself: chmod 600 {path}"
+        found.append(Finding("absent", f"others may read the key file {path}", advice))
+    return found
+
+
+def _endpoint(state: EndpointState, settings: Settings) -> Finding:
+    known = state.capabilities
+    if known is None:
+        broken = settings.engine in ("auto", "remote") and not settings.fallback
+        return Finding("broken" if broken else "absent", f"endpoint {state.url}: {state.problem}", state.advice)
+    context = "context unknown" if known.context is None else f"context {known.context}"
+    tiles = "tiles chosen by us" if known.tiles is not None else "tiles by its own rule"
+    what = f"endpoint {state.url}: {known.kind}, {known.model}, {context}, {tiles}, {state.latency_ms} ms"
+    if state.breaker != "closed":
+        what += f", circuit {state.breaker} after failures"
+    bare = settings.endpoint_key is not None and state.url.startswith("http:") and not _is_loopback(state.url)
+    return Finding("ok", what, "The key travels unencrypted over http: use https." if bare else "")
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")

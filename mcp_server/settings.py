@@ -14,14 +14,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from vision.config import Settings
+from vision.config import Address, Settings
 from vision.errors import ConfigError
 
 PREFIX = "INTERNVL_MCP_"
 # Read by others: where the settings file is, and where the tests find third-party media.
+_MAX_KEY = 8192
 _NOT_SETTINGS = frozenset({f"{PREFIX}CONFIG", f"{PREFIX}MEDIA"})
 
 
@@ -29,9 +30,26 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """One flag for each setting; a list takes its singular and may be repeated."""
     group = parser.add_argument_group("settings", f"also as {PREFIX}NAME, or name = value in the settings file")
     group.add_argument("--config", metavar="FILE", help="settings file (TOML)")
-    for name, field in Settings.model_fields.items():
+    for name, field in settable().items():
         repeated: dict[str, Any] = {"action": "append"} if _is_list(field) else {}
         group.add_argument(flag_of(name, field), dest=name, metavar=_metavar(field), help=_help(field), **repeated)
+    for name in Settings.model_fields.keys() - settable().keys():
+        # Or argparse would take it for the beginning of another flag, whose error repeats the value.
+        group.add_argument(flag_of(name, Settings.model_fields[name]), action=_Refused, help=argparse.SUPPRESS)
+
+
+class _Refused(argparse.Action):
+    """Everybody on the machine can read a command line."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: object, option: str | None = None
+    ) -> None:
+        parser.error(f"{option} is no flag: set {PREFIX}{self.dest.upper()}, or name a file with {option}-file")
+
+
+def settable() -> dict[str, FieldInfo]:
+    """The settings that flags and the settings file may hold: all but secrets, which others could read there."""
+    return {name: field for name, field in Settings.model_fields.items() if not _is_secret(field)}
 
 
 def flag_of(name: str, field: FieldInfo) -> str:
@@ -46,7 +64,7 @@ def load(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ)
     for layer, found in (
         ("the settings file", _from_file(Path(path).expanduser() if path else default_file(environment), bool(path))),
         ("the environment", _from_environment(environment)),
-        ("the command line", {k: v for k in Settings.model_fields if (v := getattr(flags, k, None)) is not None}),
+        ("the command line", {k: v for k in settable() if (v := getattr(flags, k, None)) is not None}),
     ):
         values |= found
         origin |= dict.fromkeys(found, layer)
@@ -54,6 +72,7 @@ def load(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ)
         settings = Settings.model_validate(values)
     except ValidationError as e:
         raise _bad_value(e, origin) from e
+    settings = _with_key(settings)
     try:
         roots = tuple(root.expanduser().absolute() for root in settings.roots)
     except RuntimeError as e:
@@ -89,6 +108,12 @@ def _from_file(path: Path, must_exist: bool) -> dict[str, Any]:
             f"the settings file {path} is not valid TOML: {e}", "Write lines like max_pages = 100."
         ) from e
     _refuse_unknown(values, f"in {path}", lambda name: name)
+    for name in values:
+        if name not in settable():
+            raise ConfigError(
+                f"{name} may not stand in the settings file {path}",
+                f"Put it into a file that only you can read, and name that as {name}_file.",
+            )
     return values
 
 
@@ -118,10 +143,41 @@ def _bad_value(error: ValidationError, origin: Mapping[str, str]) -> ConfigError
     name = str(first["loc"][0])
     field = Settings.model_fields[name]
     where = origin.get(name, "the settings")
+    # An address may hold a password where none belongs: it is not repeated.
+    got = "" if _is_secret(field) or name == "endpoints" else f" (got {first['input']!r})"
     return ConfigError(
-        f"{name} in {where}: {first['msg']} (got {first['input']!r})",
+        f"{name} in {where}: {first['msg'].removeprefix('Value error, ')}{got}",
         f"{name}: {field.description} Default: {shown_default(field)}.",
     )
+
+
+def _with_key(settings: Settings) -> Settings:
+    """The key read from its file, unless the environment holds it. Raises ConfigError, which does not repeat it."""
+    key = settings.endpoint_key.get_secret_value() if settings.endpoint_key is not None else None
+    path = settings.endpoint_key_file
+    if key is None and path is not None:
+        try:
+            with path.expanduser().open("rb") as file:
+                key = file.read(_MAX_KEY + 1).decode("ascii")
+        except (OSError, RuntimeError, UnicodeDecodeError):
+            # Neither the cause, which holds what cannot be decoded, nor the path: some put the key itself there.
+            raise ConfigError(
+                "the file that endpoint_key_file names cannot be read",
+                "It must be one you may read, with the key alone.",
+            ) from None
+    if key is None:
+        return settings
+    key = key.strip()
+    if not key or len(key) > _MAX_KEY or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(
+            "the key for the endpoints is empty, or is no key (one word of printable ASCII)",
+            f"Check {PREFIX}ENDPOINT_KEY or the file that endpoint_key_file names.",
+        )
+    return settings.model_copy(update={"endpoint_key": SecretStr(key)})
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return SecretStr in typing.get_args(field.annotation)
 
 
 def _is_list(field: FieldInfo) -> bool:
@@ -132,7 +188,7 @@ def _metavar(field: FieldInfo) -> str:
     inner = typing.get_args(field.annotation)[0] if _is_list(field) else field.annotation
     if typing.get_origin(inner) is typing.Literal:
         return "|".join(typing.get_args(inner))
-    names: dict[Any, str] = {Path: "DIR", str: "HOST", int: "N", float: "SECONDS", bool: "yes|no"}
+    names: dict[Any, str] = {Path: "DIR", str: "HOST", Address: "URL", int: "N", float: "SECONDS", bool: "yes|no"}
     return names.get(inner, "VALUE") if not isinstance(inner, types.UnionType) else "VALUE"
 
 

@@ -13,6 +13,7 @@ from vision.config import Settings
 from vision.engine.chats import HostState
 from vision.engine.choice import Choice
 from vision.engine.engine import Engine
+from vision.engine.local import remote_servers
 from vision.errors import VisionError
 from vision.variants.hardware import Hardware
 from vision.variants.plan import Plan
@@ -90,7 +91,8 @@ class ScriptedModel:
         self.fetched: list[Download] = []
 
     def engine(self, **changed: object) -> Engine:
-        return Engine(Settings.model_validate(changed), self, self, self)
+        settings = Settings.model_validate(changed)
+        return Engine(settings, self, self, self, remote_servers(settings))
 
     # The machine
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import http.server
 import os
 import threading
@@ -13,14 +14,24 @@ import anyio
 import pytest
 
 from mcp_server.app import run_tool
+from mcp_server.settings import load as load_settings
 from tests.scripted_model import NO_MODEL, ScriptedModel, says
 from tests.vision.engine.played import played, put_weights
+from tests.vision.remote.fake_server import FakeServer, model, refuses
+from tests.vision.remote.fake_server import serving as running
 from tests.vision.variants.machines import machine
 from tools.catalogue import TOOLS
 from vision.call import Call
 from vision.config import Settings
 from vision.engine.choice import Choice
-from vision.errors import AccessDenied, LimitExceeded, SourceUnreadable, WeightsUnusable
+from vision.errors import (
+    AccessDenied,
+    EngineUnavailable,
+    LimitExceeded,
+    ModelFailed,
+    SourceUnreadable,
+    WeightsUnusable,
+)
 from vision.service import VisionService
 from vision.variants.plan import Plan
 
@@ -294,6 +305,59 @@ async def test_idle_unload_s_is_the_model_s_too(serving: Serving) -> None:
     model = ScriptedModel()
     await call(serving(engine_of=model, idle_unload_s=33), "describe_image", sources=["chart.png"])
     assert model.up[0].idle_unload_s == 33
+
+
+# The settings of a model that somebody else serves.
+
+
+@pytest.fixture
+def served() -> Iterator[FakeServer]:
+    with running(FakeServer(models=[model("InternVL3-8B"), model("Qwen3-VL-8B")], key="sk-secret")) as server:
+        yield server
+
+
+async def picked(server: FakeServer, **settings: Any) -> Choice:
+    settings = {"engine": "remote", "endpoints": (server.url,), "endpoint_key": "sk-secret", **settings}
+    return await ScriptedModel(choice=NO_MODEL).engine(**settings).choice()
+
+
+async def test_engine_remote_demands_an_endpoint(served: FakeServer) -> None:
+    assert (await picked(served)).name == "internvl"
+    with pytest.raises(EngineUnavailable, match="no address"):
+        await picked(served, endpoints=())
+    assert (await picked(served, engine="ocr")).model is None
+
+
+async def test_endpoints_come_first_where_the_engine_is_auto(served: FakeServer) -> None:
+    choice = await picked(served, engine="auto")
+    assert choice.remote is not None and served.url in choice.reason
+    assert (await picked(served, engine="auto", endpoints=())).remote is None
+
+
+async def test_endpoint_model_names_the_model(served: FakeServer) -> None:
+    choices = [await picked(served, endpoint_model=name) for name in (None, "Qwen3-VL-8B")]
+    assert [choice.model and choice.model.variant for choice in choices] == ["InternVL3-8B", "Qwen3-VL-8B"]
+
+
+async def test_endpoint_key_opens_the_endpoint(served: FakeServer, tmp_path: Path) -> None:
+    with pytest.raises(AccessDenied):
+        await picked(served, endpoint_key=None)
+    (tmp_path / "key").write_text("sk-secret\n")
+    options = argparse.Namespace(config=None, endpoint_key_file=str(tmp_path / "key"))
+    key = load_settings(options, {"XDG_CONFIG_HOME": str(tmp_path)}).endpoint_key
+    assert (await picked(served, endpoint_key=key)).model is not None
+
+
+async def test_fallback_lets_the_embedded_engine_answer_for_a_model_that_fails(
+    serving: Serving, served: FakeServer
+) -> None:
+    settings = {"engine": "remote", "endpoints": (served.url,), "endpoint_key": "sk-secret"}
+    served.replies = [refuses(500, "device lost"), refuses(500, "device lost")]
+    with pytest.raises(ModelFailed):
+        await call(serving(**settings), "describe_image", sources=["chart.png"])
+    result = await call(serving(**settings, fallback=True), "describe_image", sources=["chart.png"])
+    assert result.engine.name == "ocr" and result.pictures[0].lines
+    assert any("device lost" in notice for notice in result.notices)
 
 
 def test_every_setting_is_tested_here() -> None:

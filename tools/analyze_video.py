@@ -216,7 +216,7 @@ async def run(service: VisionService, parameters: AnalyzeVideoParameters, call: 
     parameters, start = _CURSORS.resume(parameters, parameters.cursor)
     choice = await service.engine.choice()
     # A cursor goes on with the timeline; only a question asks the model again.
-    asking = choice.plan is not None and (parameters.cursor is None or parameters.question is not None)
+    asking = choice.model is not None and (parameters.cursor is None or parameters.question is not None)
     keep_s = min(_FRAME_READ_S, call.reply_within_s / 4)
     with await service.open(parameters.source, call) as media:
         start.check(media.opened.sha256)
@@ -240,9 +240,9 @@ async def run(service: VisionService, parameters: AnalyzeVideoParameters, call: 
 
 def _frames(parameters: AnalyzeVideoParameters, settings: Settings, choice: Choice, given: bool) -> int:
     """How many frames the model is shown; `given`: whether the call names a number."""
-    assert choice.plan is not None
+    assert choice.model is not None
     wanted = parameters.max_frames if given else min(_FRAMES, parameters.max_frames)
-    return min(wanted, settings.max_frames, choice.plan.max_frames)
+    return min(wanted, settings.max_frames, choice.model.max_frames)
 
 
 def _result(
@@ -266,7 +266,7 @@ def _result(
     cursor = None
     if place is not None:
         cursor = _CURSORS.make(source.sha256, parameters, *astuple(place))
-    unanswered = [needs_model(choice)] if parameters.question and choice.plan is None else []
+    unanswered = [needs_model(choice)] if parameters.question and choice.model is None else []
     return AnalyzeVideoResult(
         **spoken.shared(),
         sources=(source,),

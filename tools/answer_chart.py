@@ -90,7 +90,7 @@ async def run(service: VisionService, parameters: AnswerChartParameters, call: C
     with await service.open(parameters.source, call) as media:
         picture = await service.picture(media, call, region=parameters.region)
         facts = source_facts(media, width=picture.info.width, height=picture.info.height)
-        shown = (await service.shown(picture, call)).part if choice.plan is not None else None
+        shown = (await service.shown(picture, call)).part if choice.model is not None else None
     text = await service.read_text(picture, tables=False)
     if shown is None:
         spoken, table = silent(choice), None
@@ -165,7 +165,7 @@ def _result(
 
 def _notices(printed: _Printed, parameters: AnswerChartParameters, choice: Choice, spoken: Spoken) -> tuple[str, ...]:
     notices = [*spoken.notices]
-    if choice.plan is None:
+    if choice.model is None:
         notices += [needs_model(choice)] if parameters.question else []
         notices.append("Only text was read: values that are drawn but not printed are not in it.")
     if printed.full:

@@ -68,34 +68,45 @@ def embedded(choice: Choice, why: str | None = None) -> EngineUsed:
 
 
 def engine_used(choice: Choice) -> EngineUsed:
-    plan = choice.plan
-    if plan is None:
+    model = choice.model
+    if model is None:
         return embedded(choice)
     return EngineUsed(
-        name="internvl",
-        variant=plan.variant,
-        revision=plan.revision,
-        quantisation=plan.quantisation,
+        name=choice.name,
+        variant=model.variant,
+        revision=model.revision,
+        quantisation=model.quantisation,
         reason=choice.says,
     )
 
 
 def silent(choice: Choice) -> Spoken:
     """Of a result for which the model was not asked."""
-    if choice.plan is None:
+    if choice.model is None:
         return Spoken(embedded(choice))
-    return Spoken(embedded(choice, f"it sufficed, {choice.plan.variant} was not asked"))
+    return Spoken(embedded(choice, f"it sufficed, {choice.model.variant} was not asked"))
 
 
 def answer_room(choice: Choice, tokens: int) -> int:
     """What of a reply's tokens is kept for the model's answer and its evidence."""
-    return int(tokens * _ROOM_SHARE) if choice.plan is not None else 0
+    return int(tokens * _ROOM_SHARE) if choice.model is not None else 0
 
 
 async def ask(
     service: VisionService, call: Call, prompt: Prompt, sources: Sequence[SourceFacts], *, share: float = 1.0
 ) -> Spoken:
-    """Asks, keeps the conversation, cuts the answer to what a reply may give to it. Raises what the engine raises."""
+    """Asks, keeps the conversation, cuts the answer to what a reply may give to it.
+
+    Raises what the engine raises, unless the setting fallback leaves the result to the embedded engine.
+    """
+    if service.settings.fallback:
+        return await try_to_ask(service, call, prompt, sources, share=share)
+    return await _asked(service, call, prompt, sources, share)
+
+
+async def _asked(
+    service: VisionService, call: Call, prompt: Prompt, sources: Sequence[SourceFacts], share: float
+) -> Spoken:
     said = await service.engine.ask(call, prompt, share=share)
     return spoken(service, said, sources)
 
@@ -105,11 +116,10 @@ async def try_to_ask(
 ) -> Spoken:
     """As `ask`, for what the model only adds to a result that stands without it: its error becomes a notice."""
     try:
-        return await ask(service, call, prompt, sources, share=share)
+        return await _asked(service, call, prompt, sources, share)
     except VisionError as error:
-        choice = await service.engine.choice()
         return Spoken(
-            embedded(choice, f"the model was asked and failed: {error.message}"),
+            EngineUsed(name="ocr", reason=f"{_EMBEDDED}; the model was asked and failed: {error.message}"),
             notices=(f"The model failed: {error.message}. {error.hint}",),
         )
 
@@ -118,12 +128,12 @@ def spoken(
     service: VisionService, said: Answer, sources: Sequence[SourceFacts], conversation_id: str | None = None
 ) -> Spoken:
     """What an answer adds to a result; the conversation goes on under `conversation_id`, or a new one."""
-    plan = said.choice.plan
-    assert plan is not None  # there is no answer without a model
+    model = said.choice.model
+    assert model is not None  # there is no answer without a model
     if said.text is None:
-        return Spoken(embedded(said.choice, f"{plan.variant} gave no answer"), said, notices=said.notices)
+        return Spoken(embedded(said.choice, f"{model.variant} gave no answer"), said, notices=said.notices)
     kept = service.conversations.keep(
-        Conversation(said.messages, said.prompt.max_tiles, tuple(sources), plan.variant), conversation_id
+        Conversation(said.messages, said.prompt.max_tiles, tuple(sources), model.variant), conversation_id
     )
     room = int(service.settings.max_reply_tokens * _ANSWER_SHARE)
     text, rest = (said.text, "") if tokens_of(said.text) <= room else split_text(said.text, room)

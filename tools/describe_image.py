@@ -159,7 +159,7 @@ async def run(service: VisionService, parameters: DescribeImageParameters, call:
 
 
 async def _look(service: VisionService, source: str, reply: _Reply, call: Call) -> None:
-    modelled = reply.choice.plan is not None
+    modelled = reply.choice.model is not None
     with await service.open(source, call) as media:
         picture = await service.picture(media, call, region=reply.parameters.region, measure=True)
         info = picture.info
@@ -175,7 +175,7 @@ async def _look(service: VisionService, source: str, reply: _Reply, call: Call) 
 
 
 async def _ask(service: VisionService, reply: _Reply, call: Call) -> Spoken:
-    if reply.choice.plan is None:
+    if reply.choice.model is None:
         return silent(reply.choice)
     parameters = reply.parameters
     words = estimate_tokens(parameters.question or "")
@@ -202,7 +202,7 @@ def _result(reply: _Reply, spoken: Spoken, call: Call) -> DescribeImageResult:
 
 def _notices(reply: _Reply, spoken: Spoken, unseen: list[str]) -> tuple[str, ...]:
     notices = [*spoken.notices]
-    if reply.choice.plan is None:
+    if reply.choice.model is None:
         notices.append(f"{_NO_DESCRIPTION} Why there is none: {reply.choice.says}")
     notices += reply.notices
     if spoken.text is not None and len(reply.sources) > 1 and len(reply.sources) < len(reply.pictures):

@@ -73,14 +73,17 @@ async def transcribed(service: VisionService, call: Call, poor: Shows) -> tuple[
 
 def pages_for(choice: Choice, reads: Sequence[ReadPage], question: str) -> list[ReadPage]:
     """The pages that are shown to the model for a question."""
-    on_cpu = choice.plan is not None and choice.plan.device == "cpu"
-    return fitting_pages(reads, question, _MOST_PAGES_CPU if on_cpu else _MOST_PAGES)
+    model = choice.model
+    most = _MOST_PAGES_CPU if model is not None and model.device == "cpu" else _MOST_PAGES
+    if model is not None and model.max_pictures is not None:
+        most = min(most, max(1, model.max_pictures))
+    return fitting_pages(reads, question, most)
 
 
 async def ask_about(service: VisionService, call: Call, shows: Shows, question: str, facts: SourceFacts) -> Spoken:
     """The answer from pages that are shown to the model with their text."""
     choice = await service.engine.choice()
-    context = 0 if choice.plan is None else choice.plan.context - service.settings.max_answer_tokens
+    context = 0 if choice.model is None else choice.model.context - service.settings.max_answer_tokens
     tokens = min(_PAGE_TEXT_TOKENS, int(_TEXT_SHARE * context / len(shows.reads)))
     pages = [
         (read.page.number, picture.part, split_text(read.page.text or read.page.markdown, tokens)[0])

@@ -108,7 +108,7 @@ async def run(service: VisionService, parameters: ExtractTextParameters, call: C
     choice = await service.engine.choice()
     with await service.open(parameters.source, call) as media:
         start.check(media.opened.sha256)
-        reply = _Reply(start, service.settings.max_reply_tokens, choice.plan is not None)
+        reply = _Reply(start, service.settings.max_reply_tokens, choice.model is not None)
         pages = read_pages(
             service, media, call, output="markdown", pages=parameters.pages, region=parameters.region,
             after=reply.page, password=parameters.password,

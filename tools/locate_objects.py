@@ -128,7 +128,7 @@ async def run(service: VisionService, parameters: LocateObjectsParameters, call:
                     break
         facts = reply.facts or source_facts(media)
         shown = None
-        if choice.plan is not None and not reply.found and reply.pages:
+        if choice.model is not None and not reply.found and reply.pages:
             shown = await _shown(service, media, reply.pages[0], parameters, call)
     if shown is None:
         return _result(reply, facts, parameters, choice, silent(choice), call)
@@ -187,7 +187,7 @@ def _result(
     reply: _Reply, facts: SourceFacts, parameters: LocateObjectsParameters, choice: Choice, spoken: Spoken, call: Call
 ) -> LocateObjectsResult:
     notices = [*spoken.notices]
-    if choice.plan is None:
+    if choice.model is None:
         notices.append(f"Found by reading text; finding things that are not text needs a model. {choice.says}")
     elif not spoken.seen:
         notices.append("Found by reading text.")

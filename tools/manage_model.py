@@ -15,6 +15,7 @@ from vision.call import Call
 from vision.engine.choice import Choice
 from vision.errors import VisionError
 from vision.machine import available_cores, memory_bytes
+from vision.remote.servers import EndpointState
 from vision.service import VisionService
 from vision.types import Frozen
 from vision.variants.catalogue import variant_named
@@ -77,6 +78,24 @@ class ModelState(Frozen):
     memory_gib: float | None
 
 
+class ServerState(Frozen):
+    """A server that the setting endpoints names. `breaker`: open while it is left alone after failures in a row.
+
+    `context`: most tokens of a prompt with its answer; `max_pictures`: most pictures in one; null where it tells none.
+    """
+
+    url: str
+    reachable: bool
+    breaker: str
+    latency_ms: int | None = None
+    kind: str | None = None
+    model: str | None = None
+    context: int | None = None
+    max_pictures: int | None = None
+    takes_tiles: bool | None = Field(default=None, description="whether the tiles of a picture can be chosen there")
+    problem: str | None = None
+
+
 class DownloadState(Frozen):
     repository: str
     state: str
@@ -113,6 +132,7 @@ class ManageModelResult(ToolResult):
     workers: dict[str, int]
     limits: dict[str, float]
     models: tuple[ModelState, ...] = ()
+    endpoints: tuple[ServerState, ...] = ()
     downloads: tuple[DownloadState, ...] = ()
     plan: PlanState | None = None
 
@@ -163,6 +183,7 @@ async def _state(service: VisionService, plan: Plan | None, notices: list[str], 
             "reply_within_s": settings.reply_within_s,
         },
         models=await _models(service),
+        endpoints=await _endpoints(service),
         downloads=_downloads(service),
         plan=None if plan is None else _plan(plan),
     )
@@ -173,21 +194,22 @@ async def _engines(service: VisionService) -> tuple[EngineUsed, tuple[EngineStat
     try:
         choice = await service.engine.choice()
     except VisionError as e:  # the settings demand what cannot be had: that is what this tool is asked about
-        choice = Choice(name="ocr", reason=f"{e.message} (setting engine: internvl)", advice=e.hint)
-    ready = choice.plan is not None
+        reason = f"{e.message} (setting engine: {service.settings.engine})"
+        choice = Choice(name="ocr", reason=reason, advice=e.hint)
+    ready = choice.model is not None
     ocr = EngineState(
         name="ocr",
         ready=True,
         can="reads text (English, Chinese, Latin scripts), documents and tables; measures pictures and video",
         note="cannot describe, judge or answer questions about what a picture shows",
     )
-    internvl = EngineState(
-        name="internvl",
+    model = EngineState(
+        name=choice.name if ready else "remote" if service.settings.engine == "remote" else "internvl",
         ready=ready,
         can="describes, answers, compares, reads charts, finds things",
-        note=f"{choice.plan.variant}: {choice.says}" if choice.plan is not None else choice.says,
+        note=f"{choice.model.variant}: {choice.says}" if choice.model is not None else choice.says,
     )
-    return engine_used(choice) if ready else embedded(choice), (ocr, internvl)
+    return engine_used(choice) if ready else embedded(choice), (ocr, model)
 
 
 async def _hardware(service: VisionService) -> HardwareState:
@@ -223,6 +245,31 @@ async def _models(service: VisionService) -> tuple[ModelState, ...]:
         )
         for host in await service.engine.hosts()
     )
+
+
+async def _endpoints(service: VisionService) -> tuple[ServerState, ...]:
+    return tuple(_server(state) for state in await service.engine.endpoints())
+
+
+def _server(state: EndpointState) -> ServerState:
+    seen = ServerState(
+        url=state.url,
+        reachable=state.reachable,
+        breaker=state.breaker,
+        latency_ms=state.latency_ms,
+        problem=f"{state.problem}. {state.advice}" if state.problem else None,
+    )
+    known = state.capabilities
+    if known is None:
+        return seen
+    told = {
+        "kind": known.kind,
+        "model": known.model,
+        "context": known.context,
+        "max_pictures": known.max_pictures,
+        "takes_tiles": known.tiles is not None,
+    }
+    return seen.model_copy(update=told)
 
 
 def _downloads(service: VisionService) -> tuple[DownloadState, ...]:
@@ -266,9 +313,10 @@ TOOL = Tool(
     name="manage_model",
     title="What this machine can do",
     description=(
-        "Tells which engines are ready (embedded OCR, InternVL) and why, the hardware, the limits in force, models "
-        "that are loaded and downloads. Plans which InternVL variant fits this machine, loads and unloads it, and "
-        "fetches weights when the user asks for it. Ask it when a result says that something needs a model."
+        "Tells which engines are ready (embedded OCR, InternVL, a model's server) and why, the hardware, the limits in "
+        "force, models that are loaded and downloads. Plans which InternVL variant fits this machine, loads and "
+        "unloads it, and fetches weights when the user asks for it. Ask it when a result says that something needs a "
+        "model."
     ),
     parameters=ManageModelParameters,
     result=ManageModelResult,

@@ -149,7 +149,7 @@ async def run(service: VisionService, parameters: ReadDocumentParameters, call: 
     tokens = service.settings.max_reply_tokens
     if parameters.question:
         tokens -= answer_room(choice, tokens)
-    modelled = choice.plan is not None
+    modelled = choice.model is not None
     with await service.open(parameters.source, call) as media:
         start.check(media.opened.sha256)
         reply = _Reply(parameters, start, tokens)
@@ -193,7 +193,7 @@ async def _read(service: VisionService, media: Media, reply: _Reply, call: Call,
 def _result(reply: _Reply, facts: SourceFacts, choice: Choice, spoken: Spoken, call: Call) -> ReadDocumentResult:
     notices = [*spoken.notices]
     cursor = None
-    if reply.parameters.question and choice.plan is None:
+    if reply.parameters.question and choice.model is None:
         notices.append(needs_model(choice))
     if reply.next is not None:
         page, at = reply.next
@@ -204,7 +204,7 @@ def _result(reply: _Reply, facts: SourceFacts, choice: Choice, spoken: Spoken, c
     lines = [line for read in reply.reads for line in read.page.text_content.lines]
     evidence, unsupported = support(spoken.text or "", lines)
     shared = spoken.shared()
-    if reply.by_model and choice.plan is not None:
+    if reply.by_model and choice.model is not None:
         shared["engine"] = engine_used(choice)
     return ReadDocumentResult(
         **shared,

@@ -5,17 +5,39 @@ environment and file, and nothing else in the project looks at the environment.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 
 from vision.types import Frozen
 
 MIB = 1 << 20
+_ADDRESS_FORM = "write it as http://host:port/v1"
+
+
+def _address(url: str) -> str:
+    """A base address as OpenAI's clients take it; without a path it gets /v1, where every such server has its API."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as e:
+        raise ValueError(_ADDRESS_FORM) from e
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.query or parts.fragment:
+        raise ValueError(_ADDRESS_FORM)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a key does not belong into an address: use INTERNVL_MCP_ENDPOINT_KEY or endpoint_key_file")
+    return url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/v1"
+
+
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class Settings(Frozen):
     """What a user may change. Sizes in bytes unless the name says otherwise, times in seconds."""
+
+    # A value that is wrong may be a key in the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     roots: tuple[Path, ...] = Field(
         default=(), description="Folders whose files may be read, beside the working directory and the client's roots."
@@ -65,9 +87,31 @@ class Settings(Frozen):
         gt=0,
         description="Decoders, recognisers and the model end after being idle this long; their memory comes back.",
     )
-    engine: Literal["auto", "internvl", "ocr"] = Field(
+    engine: Literal["auto", "internvl", "remote", "ocr"] = Field(
         default="auto",
-        description="auto: InternVL where it is set up, else the embedded engine; internvl: an error where it is not.",
+        description="auto: the endpoints if any are set, else InternVL where it is set up, else the embedded engine "
+        "(ocr); internvl and remote: an error where it cannot be had.",
+    )
+    endpoints: tuple[Address, ...] = Field(
+        default=(),
+        description="Addresses of a model that somebody serves as OpenAI does (vLLM, SGLang, LMDeploy, llama.cpp), "
+        "such as http://gpu:8000/v1; several take turns.",
+    )
+    endpoint_model: str | None = Field(
+        default=None,
+        description="The model's name there; none: the only one, or the one whose name is an InternVL's.",
+    )
+    endpoint_key_file: Path | None = Field(
+        default=None, description="File that holds the key for the endpoints (or INTERNVL_MCP_ENDPOINT_KEY itself)."
+    )
+    endpoint_key: SecretStr | None = Field(
+        default=None,
+        description="The key for the endpoints: from the environment or endpoint_key_file only.",
+    )
+    fallback: bool = Field(
+        default=False,
+        description="Whether the embedded engine may answer, with a notice, when the model or its server fails; "
+        "no: that is an error.",
     )
     variant: str | None = Field(
         default=None,

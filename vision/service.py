@@ -5,6 +5,7 @@ Pixels stay in worker processes except on their way from a decoder to the recogn
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from vision.conversations import Conversations
 from vision.engine.engine import Engine
 from vision.errors import AccessDenied, LimitExceeded, UnsupportedMedia
 from vision.media.sniff import MediaKind, sniff_file
+from vision.media.tile_grid import Fit, fitted_size
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
 from vision.prompts.video import Frame
 from vision.types import Box, PageText, TextLine, TextTable
@@ -34,6 +36,7 @@ from vision.workers.process import WorkerSpec
 
 _OCR_MEMORY_MB = 1100
 _CACHED_TEXT_BYTES = 32 * MIB
+_CACHED_PICTURE_BYTES = 32 * MIB
 _REAP_EVERY_S = 5.0
 # Longer sides are scaled down before reading: the recogniser gains nothing from more, and pixels cross processes.
 # A region is cropped first, so small print on a large scan can still be read at full resolution.
@@ -105,6 +108,7 @@ class VisionService:
         # Decoded pixels wait in this process for the recogniser: bounding the sources in work bounds them.
         self._open_sources = anyio.Semaphore(settings.decoders + 1)
         self._texts: ByteBoundedCache[PageText] = ByteBoundedCache(_CACHED_TEXT_BYTES)
+        self._fitted: ByteBoundedCache[ImagePart] = ByteBoundedCache(_CACHED_PICTURE_BYTES)
 
     def __enter__(self) -> VisionService:
         return self
@@ -130,11 +134,11 @@ class VisionService:
 
     @property
     def engine(self) -> Engine:
-        """What answers questions: the embedded engine, or InternVL on this machine."""
+        """What answers questions: the embedded engine, InternVL on this machine, or a model on somebody else's."""
         if self._engine is None:
             from vision.engine.local import local_engine
 
-            self._engine = local_engine(self.settings)
+            self._engine = local_engine(self.settings, fit=self.fitted)
         return self._engine
 
     def workers(self) -> dict[str, int]:
@@ -216,6 +220,21 @@ class VisionService:
         (x, y), scale = info.origin, info.scale
         region = (x, y, x + info.raster.width / scale, y + info.raster.height / scale)
         return Shown(ImagePart(data=bytes(png)), region)
+
+    async def fitted(self, picture: ImagePart, fit: Fit, max_tiles: int) -> ImagePart:
+        """A picture for a model (PNG) at the size that its server makes use of."""
+        size = _png_size(picture.data)
+        width, height = fitted_size(*size, fit, max_tiles)
+        if (width, height) == size:
+            return picture
+        key = f"{hashlib.sha256(picture.data).hexdigest()}:{width}x{height}"
+        known = self._fitted.get(key)
+        if known is None:
+            params = jobs.ResizeParams(width=width, height=height)
+            _, png = await self._decoders.first(jobs.RESIZE, params, blob=picture.data)
+            known = ImagePart(data=bytes(png))
+            self._fitted.put(key, known, len(png))
+        return known
 
     async def page_pictures(
         self, media: Media, call: Call, numbers: tuple[int, ...], *, password: str | None
@@ -331,6 +350,11 @@ class VisionService:
         key = f"{media.opened.sha256}:at {item.frame_s}"
         text = await self._recognise(pixels, item.raster, key, tables=False)
         return FrameText(item.frame_s, moved(text, width / item.raster.width, (0, 0), page=1).lines)
+
+
+def _png_size(png: bytes) -> tuple[int, int]:
+    """(width, height) from the header, which is the first thing in a PNG."""
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
 
 
 def moved(text: PageText, factor: float, origin: tuple[float, float], page: int) -> PageText:

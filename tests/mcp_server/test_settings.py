@@ -44,8 +44,15 @@ def test_lists_come_from_repeated_flags_path_lists_and_commas(tmp_path: Path) ->
 
 def test_every_setting_has_a_flag_and_a_variable_that_set_it(tmp_path: Path) -> None:
     written = {str: "x.org", Path: "/x", int: "2501", float: "7.5", bool: "yes"}
-    within_bounds = {"decoders": "3", "readers": "3", "max_frames": "3", "max_tiles": "3", "memory_fraction": "0.5"}
-    for name, field in Settings.model_fields.items():
+    fitting = {"endpoints": "http://gpu:8000/v1", "endpoint_model": "a/b", "endpoint_key_file": key_file(tmp_path)}
+    within_bounds = {
+        "decoders": "3",
+        "readers": "3",
+        "max_frames": "3",
+        "max_tiles": "3",
+        "memory_fraction": "0.5",
+    } | fitting
+    for name, field in settings.settable().items():
         if typing.get_origin(field.annotation) is typing.Literal:
             text = typing.get_args(field.annotation)[-1]
         elif name in within_bounds:
@@ -57,6 +64,60 @@ def test_every_setting_has_a_flag_and_a_variable_that_set_it(tmp_path: Path) -> 
         variable = f"INTERNVL_MCP_{name.upper()}"
         varied = getattr(load([], {variable: text, "XDG_CONFIG_HOME": str(tmp_path)}), name)
         assert flagged == varied != field.default, name
+
+
+def key_file(folder: Path, content: str = "sk-secret\n") -> str:
+    path = folder / "key"
+    path.write_text(content)
+    return str(path)
+
+
+def test_the_key_comes_from_the_environment_or_a_file_and_shows_nowhere(tmp_path: Path) -> None:
+    home = {"XDG_CONFIG_HOME": str(tmp_path)}
+    varied = load([], {**home, "INTERNVL_MCP_ENDPOINT_KEY": "sk-secret"})
+    filed = load(["--endpoint-key-file", key_file(tmp_path)], home)
+    for found in (varied, filed):
+        assert found.endpoint_key is not None and found.endpoint_key.get_secret_value() == "sk-secret"
+        assert "sk-secret" not in f"{found!r} {found} {found.model_dump()} {found.model_dump_json()}"
+
+
+def test_the_environment_s_key_beats_the_file_s(tmp_path: Path) -> None:
+    environment = {"XDG_CONFIG_HOME": str(tmp_path), "INTERNVL_MCP_ENDPOINT_KEY": "sk-other"}
+    found = load(["--endpoint-key-file", key_file(tmp_path)], environment).endpoint_key
+    assert found is not None and found.get_secret_value() == "sk-other"
+
+
+def test_no_flag_takes_the_key_and_no_settings_file_holds_it(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        load(["--endpoint-key", "sk-secret"], {})
+    file = tmp_path / "config.toml"
+    file.write_text('endpoint_key = "sk-secret"')
+    with pytest.raises(ConfigError) as caught:
+        load(["--config", str(file)])
+    assert "endpoint_key_file" in caught.value.hint and "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "two words", "sk-\x00", "sk-secret" * 1000, "schlüssel"])
+def test_a_key_that_cannot_be_one_is_an_error_that_does_not_repeat_it(content: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(["--endpoint-key-file", key_file(tmp_path, content)], {"XDG_CONFIG_HOME": str(tmp_path)})
+    assert not content or content not in f"{caught.value.message} {caught.value.hint} {caught.value.__cause__}"
+
+
+def test_an_address_without_a_path_gets_the_usual_one() -> None:
+    given = ["http://gpu:8000", "http://gpu:8000/", "https://host/api/v2/"]
+    found = load([part for url in given for part in ("--endpoint", url)], {})
+    assert found.endpoints == ("http://gpu:8000/v1", "http://gpu:8000/v1", "https://host/api/v2")
+
+
+@pytest.mark.parametrize(
+    "url", ["gpu:8000", "ftp://gpu/v1", "http://", "http://gpu:99999999/v1", "http://me:pw-1@gpu/v1"]
+)
+def test_an_address_that_cannot_be_meant_is_an_error_that_repeats_no_password(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(["--endpoint", url], {})
+    assert caught.value.message.startswith("endpoints") and caught.value.hint
+    assert "pw-1" not in f"{caught.value.message} {caught.value.hint} {caught.value.__cause__}"
 
 
 @pytest.mark.parametrize(

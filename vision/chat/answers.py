@@ -18,6 +18,8 @@ from vision.chat.types import ChatEvent, Delta, Finished, Stage, Usage
 from vision.errors import ModelFailed, VisionError
 
 _STAGE = ": internvl "
+# What a line of a server-sent event stream begins with.
+_FIELDS = (":", "event:", "id:", "retry:")
 KEEP_ALIVE = b": waiting\n\n"
 END = b"data: [DONE]\n\n"
 
@@ -149,6 +151,7 @@ class AnswerReader:
         self._reason: Literal["stop", "length"] | None = None
         self._usage = _UsageChunk()
         self._extras = _Extras()
+        self._foreign = False
         self.ended = False
 
     def line(self, line: bytes) -> ChatEvent | None:
@@ -158,6 +161,7 @@ class AnswerReader:
             if text.startswith(_STAGE):
                 return Stage.model_validate_json(text.removeprefix(_STAGE))
             if not text.startswith("data:"):
+                self._foreign |= bool(text.strip()) and not text.startswith(_FIELDS)
                 return None
             data = text.removeprefix("data:").strip()
             if data == "[DONE]":
@@ -182,7 +186,7 @@ class AnswerReader:
     def finished(self) -> Finished:
         """The end of the answer. Raises ModelFailed when the stream ended before the answer did."""
         if self._reason is None:
-            raise cut_off()
+            raise not_a_stream() if self._foreign else cut_off()
         usage, details, extras = self._usage, self._usage.prompt_tokens_details, self._extras
         return Finished(
             reason="repetition" if extras.repetition else self._reason,

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vision.chat.answers import AnswerReader, cut_off, not_a_stream
-from vision.chat.faults import error_from_payload, error_from_status
+from vision.chat.faults import HttpRefusal, error_from_payload, error_from_status, message_of
 from vision.chat.record import Address, Health
-from vision.chat.request import picture_bytes, write_request
+from vision.chat.request import OUR_HOST, Dialect, picture_bytes, write_request
 from vision.chat.types import Ask, ChatEvent
 from vision.errors import EngineUnavailable, ModelFailed, VisionError
 
@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     import httpx2
 
 M = TypeVar("M", bound=BaseModel)
+L = TypeVar("L", bound="Loose")
 # Encoding more pictures than this takes longer than other calls should wait for the event loop.
 _LARGE = 256 << 10
 _MAX_LINE = 16 << 20
 _MAX_ERROR = 64 << 10
+# A list of models is small; a server that sends more sends something else.
+_MAX_ANSWER = 4 << 20
 _CONNECT_S = 10.0
 # Our host writes at least every five seconds, except while a library being loaded holds the interpreter's lock.
 _HOST_SILENCE_S = 90.0
@@ -47,12 +50,17 @@ class HostSilent(ModelFailed):
     """Somebody listens, but nothing came for too long."""
 
 
+class NoServer(EngineUnavailable):
+    """Nobody listens where somebody else's server should be: nothing was sent."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """A server. `base_url` ends in /v1 as OpenAI's does; `model`: None where the server runs only one.
 
     `socket`: the Unix socket to use instead of the address. `own_host`: it is a model host of ours, which is started
-    anew when it ends. `silence_s`: how long it may send nothing at all while it works.
+    anew when it ends. `silence_s`: how long it may send nothing at all while it works. `dialect`: what it takes beyond
+    OpenAI's API.
     """
 
     base_url: str
@@ -61,6 +69,7 @@ class Endpoint:
     socket: Path | None = None
     own_host: bool = False
     silence_s: float = 600.0
+    dialect: Dialect = OUR_HOST
 
 
 def host_endpoint(address: Address, secret: str) -> Endpoint:
@@ -75,18 +84,25 @@ def host_endpoint(address: Address, secret: str) -> Endpoint:
     )
 
 
-class _Model(BaseModel):
+class Loose(BaseModel):
+    """Part of what a server tells: what is not understood is no concern of ours."""
+
     model_config = ConfigDict(extra="ignore")
+
+
+class OfferedModel(Loose):
+    """A model as GET /models lists it. `owned_by` tells vLLM, SGLang, LMDeploy and llama.cpp apart; `root`: what vLLM
+    loaded under the name `id`; `max_model_len`: its context in tokens.
+    """
+
     id: str
+    owned_by: str | None = None
+    root: str | None = None
+    max_model_len: int | None = Field(default=None, ge=1)
 
 
-class _Models(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    data: list[_Model]
-
-
-class _Anything(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+class _Models(Loose):
+    data: list[OfferedModel]
 
 
 class ChatClient:
@@ -102,10 +118,11 @@ class ChatClient:
         Raises the VisionError that the server reports, ModelFailed when it ends or breaks off, EngineUnavailable when
         somebody else's server is not there.
         """
+        written = (ask, self.endpoint.model, self.endpoint.dialect)
         if picture_bytes(ask) <= _LARGE:
-            body = write_request(ask, self.endpoint.model)
+            body = write_request(*written)
         else:
-            body = await anyio.to_thread.run_sync(write_request, ask, self.endpoint.model)
+            body = await anyio.to_thread.run_sync(write_request, *written)
         async with self._http(self.endpoint.silence_s) as http:
             request = http.build_request(
                 "POST",
@@ -115,35 +132,42 @@ class ChatClient:
             )
             response = await http.send(request, stream=True)
             try:
-                async for event in _events(response):
+                async for event in _events(response, self.endpoint.key):
                     yield event
             finally:
                 await response.aclose()
 
-    async def models(self) -> tuple[str, ...]:
-        """The names of the models that the server offers."""
-        found = await self._call("GET", f"{self.endpoint.base_url}/models", _Models, _HEALTH_S)
-        return tuple(model.id for model in found.data)
+    async def models(self) -> tuple[OfferedModel, ...]:
+        """The models that the server offers."""
+        return tuple((await self._call("GET", f"{self.endpoint.base_url}/models", _Models)).data)
+
+    async def properties(self, answer: type[L]) -> L:
+        """What llama.cpp tells of itself at /props, beside /v1. Other servers refuse, mostly as not found."""
+        return await self._call("GET", f"{self._root}/props", answer)
 
     async def health(self, *, keep: bool = False) -> Health:
         """How a model host of ours is; `keep`: a question follows, it shall not end for idleness before."""
-        return await self._call("GET", f"{self._root}/health{'?keep=1' if keep else ''}", Health, _HEALTH_S)
+        return await self._call("GET", f"{self._root}/health{'?keep=1' if keep else ''}", Health)
 
     async def shutdown(self) -> None:
         """Asks a model host of ours to end once it has answered what it works on."""
-        await self._call("POST", f"{self._root}/shutdown", _Anything, _HEALTH_S)
+        await self._call("POST", f"{self._root}/shutdown", Loose)
 
     @property
     def _root(self) -> str:
         return self.endpoint.base_url.removesuffix("/v1")
 
-    async def _call(self, method: str, url: str, answer: type[M], timeout_s: float) -> M:
-        async with self._http(timeout_s) as http:
-            response = await http.request(method, url)
-        if response.status_code != 200:
-            raise _refusal(response.status_code, response.content)
+    async def _call(self, method: str, url: str, answer: type[M]) -> M:
+        async with self._http(_HEALTH_S) as http:
+            response = await http.send(http.build_request(method, url), stream=True)
+            try:
+                if response.status_code != 200:
+                    raise _refusal(response, await _beginning(response, _MAX_ERROR), self.endpoint.key)
+                body = await _beginning(response, _MAX_ANSWER)
+            finally:
+                await response.aclose()
         try:
-            return answer.model_validate_json(response.content)
+            return answer.model_validate_json(body)
         except ValidationError as e:
             raise not_a_stream() from e
 
@@ -176,12 +200,12 @@ class ChatClient:
         return ssl.create_default_context() if self.endpoint.base_url.startswith("https:") else False
 
 
-async def _events(response: httpx2.Response) -> AsyncGenerator[ChatEvent, None]:
+async def _events(response: httpx2.Response, key: str | None) -> AsyncGenerator[ChatEvent, None]:
     if response.status_code != 200:
-        raise _refusal(response.status_code, await _beginning(response))
+        raise _refusal(response, await _beginning(response, _MAX_ERROR), key)
     reader = AnswerReader()
     async for line in _lines(response):
-        event = reader.line(line)
+        event = reader.line(_without(key, line))
         if event is not None:
             yield event
         if reader.ended:
@@ -189,14 +213,14 @@ async def _events(response: httpx2.Response) -> AsyncGenerator[ChatEvent, None]:
     yield reader.finished()
 
 
-async def _beginning(response: httpx2.Response) -> bytes:
-    """As much of the body as an error needs."""
+async def _beginning(response: httpx2.Response, most: int) -> bytes:
+    """As much of the body as is of use."""
     found = bytearray()
     async for block in response.aiter_bytes():
         found += block
-        if len(found) > _MAX_ERROR:
+        if len(found) > most:
             break
-    return bytes(found[:_MAX_ERROR])
+    return bytes(found[:most])
 
 
 async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
@@ -211,14 +235,31 @@ async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
             rest = last
         if len(rest) > _MAX_LINE:
             raise not_a_stream()
+    if rest and not b"data:".startswith(rest[:5]):  # an event that was cut off says nothing, anything else does
+        yield bytes(rest)
 
 
-def _refusal(status: int, body: bytes) -> VisionError:
+def _refusal(response: httpx2.Response, body: bytes, key: str | None) -> VisionError:
+    status, body = response.status_code, _without(key, body)
     try:
         payload: Any = json.loads(body)
     except ValueError:  # UnicodeDecodeError is one too
-        return error_from_status(status, body[:500].decode(errors="replace").strip() or "no reason given")
-    return error_from_payload(payload, status)
+        message = body[:500].decode(errors="replace").strip()
+        error = error_from_status(status, message or "no reason given")
+    else:
+        message, error = message_of(payload), error_from_payload(payload, status)
+    error.__cause__ = HttpRefusal(status, message, _seconds(response.headers.get("retry-after")))
+    return error
+
+
+def _without(key: str | None, said: bytes) -> bytes:
+    """What a server said, without our key: some quote it when they refuse it."""
+    return said if key is None else said.replace(key.encode(), b"***")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The header's seconds; None without it, or where it names a date, which needs both clocks to agree."""
+    return float(retry_after) if retry_after is not None and retry_after.strip().isdecimal() else None
 
 
 @contextmanager
@@ -232,20 +273,25 @@ def _mapped(endpoint: Endpoint, silence_s: float) -> Iterator[None]:
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as e:
         if endpoint.own_host:
             raise HostGone("the model host has ended", again) from e
-        if isinstance(_root_cause(e), ssl.SSLError):
+        if isinstance(cause := _root_cause(e), ssl.SSLError):
+            why = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else "it speaks no TLS"
             raise EngineUnavailable(
-                f"{endpoint.base_url}: no TLS, or its certificate is not trusted",
-                "Check http or https, and add the certificate to the system's.",
+                f"{endpoint.base_url}: no trusted TLS connection ({why})",
+                "Check http or https, renew the certificate, or name its authority's file in SSL_CERT_FILE.",
             ) from e
-        raise EngineUnavailable(
+        raise NoServer(
             f"no server answers at {endpoint.base_url}", "Start it, or check the address, the port and the network."
         ) from e
     except httpx2.TimeoutException as e:
         who = "the model host" if endpoint.own_host else "the model's server"
-        hint = "Call again; if it happens again, end it: the next call starts it anew."
+        hint = "Call again; if it happens again, end it: the next call starts it anew." if endpoint.own_host else again
         raise HostSilent(f"{who} sent nothing for {silence_s:.0f} s", hint) from e
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as e:
         raise EngineUnavailable(f"{endpoint.base_url} is no address of a server", "Give http://host:port/v1.") from e
+    except httpx2.ProxyError as e:
+        raise EngineUnavailable(
+            f"the proxy on the way to {endpoint.base_url} refused", "Check HTTPS_PROXY, or name the host in NO_PROXY."
+        ) from e
     except (httpx2.RequestError, httpx2.StreamError) as e:
         if endpoint.own_host:
             raise ModelFailed("the model host ended while it worked (killed, or out of memory?)", again) from e

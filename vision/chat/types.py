@@ -6,7 +6,7 @@ them. Pictures are encoded files (PNG), so that they cross without loss.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -32,7 +32,10 @@ class Message(Frozen):
 
 
 class Ask(Frozen):
-    """One question to a model. Temperature 0 is greedy; `max_tiles` holds for each picture of the prompt."""
+    """One question to a model. Temperature 0 is greedy; `max_tiles` holds for each picture of the prompt.
+
+    `json_schema`: the answer shall be JSON that is valid under it, where the server can see to that.
+    """
 
     messages: tuple[Message, ...]
     max_tokens: int = Field(default=1024, ge=1)
@@ -41,6 +44,7 @@ class Ask(Frozen):
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0, description="0: all tokens")
     seed: int | None = None
+    json_schema: dict[str, Any] | None = None
 
 
 class Usage(Frozen):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from vision.chat.host_spec import HostSpec
 from vision.chat.types import Ask, ChatEvent
+from vision.remote.servers import EndpointState, RemoteModel
 from vision.types import Frozen
 
 
@@ -39,4 +40,16 @@ class ChatSource(Protocol):
 
     async def end(self, spec: HostSpec) -> bool:
         """Ends a host; False where it was not up any more. Raises VisionError."""
+        ...
+
+
+class Remote(Chat, Protocol):
+    """A model that somebody else serves, as `vision.remote.servers.RemoteServers`."""
+
+    async def model(self) -> RemoteModel:
+        """What would answer now. Raises VisionError where nothing would."""
+        ...
+
+    async def status(self) -> tuple[EndpointState, ...]:
+        """How each server is, asked now."""
         ...

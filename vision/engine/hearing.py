@@ -13,11 +13,12 @@ _SHOWN_CHARACTERS = 100
 
 
 class Hearing:
-    """What came so far of one answer, for which there are `within_s` seconds."""
+    """What came so far of one answer, for which there are `within_s` seconds. `remote`: somebody else serves it."""
 
-    def __init__(self, call: Call, variant: str, within_s: float) -> None:
+    def __init__(self, call: Call, variant: str, within_s: float, *, remote: bool = False) -> None:
         self._call = call
         self.within_s = within_s
+        self.remote = remote
         self._variant = variant
         self._parts: list[str] = []
         self._said_at = float("-inf")
@@ -55,7 +56,7 @@ class Hearing:
         if self._parts:
             return " ".join(self._tail.split())
         if stage is None:
-            return f"starting {self._variant}"
+            return f"waiting for {self._variant}" if self.remote else f"starting {self._variant}"
         if stage.name == "loading":
             return f"loading {self._variant}, {self.loaded_percent} %"
         if stage.name == "seeing":

@@ -1,4 +1,4 @@
-"""InternVL on this machine: whether it can be had, which variant, and where its host is.
+"""InternVL on this machine: whether it can be had, which variant, and where its host is; and the engine over it all.
 
 Nothing heavy is imported: whether torch is installed is asked of the import system, the machine is probed without it.
 """
@@ -17,12 +17,15 @@ from vision.chat.client import ChatClient
 from vision.chat.host_spec import HostSpec
 from vision.chat.keeper import HostKeeper
 from vision.chat.record import host_key, read_record, state_folder
+from vision.chat.types import ImagePart
 from vision.config import Settings
 from vision.engine.chats import HostState
 from vision.engine.choice import Choice
 from vision.engine.engine import Engine
 from vision.engine.folder import plan_for
 from vision.errors import EngineUnavailable, UnknownVariant, VisionError, WeightsUnusable
+from vision.media.tile_grid import Fit
+from vision.remote.servers import Fitter, RemoteServers
 from vision.variants import selector
 from vision.variants.catalogue import variant_named, variants
 from vision.variants.hardware import Hardware
@@ -36,10 +39,23 @@ _HEALTH_WITHIN_S = 2.0
 _NEEDED = ("torch", "transformers", "accelerate", "safetensors", "filelock", "starlette", "uvicorn")
 
 
-def local_engine(settings: Settings, environment: Mapping[str, str] = os.environ) -> Engine:
-    """The engine of this machine. `environment`: where the hosts' folders and the weights are looked for."""
+def local_engine(settings: Settings, environment: Mapping[str, str] = os.environ, fit: Fitter | None = None) -> Engine:
+    """The engine of this machine. `environment`: where the hosts' folders and the weights are looked for. `fit`: brings
+    pictures to the size that somebody else's server makes use of; without it they are sent as they are.
+    """
     keeper = HostKeeper(state_folder(environment), package_version())
-    return Engine(settings, LocalMachine(settings, cache=hub_cache(environment)), HostChats(keeper), Downloads())
+    machine, chats = LocalMachine(settings, cache=hub_cache(environment)), HostChats(keeper)
+    return Engine(settings, machine, chats, Downloads(), remote_servers(settings, fit))
+
+
+def remote_servers(settings: Settings, fit: Fitter | None = None) -> RemoteServers:
+    """The servers that the settings name; there may be none."""
+    key = settings.endpoint_key.get_secret_value() if settings.endpoint_key is not None else None
+    return RemoteServers(settings.endpoints, key, settings.endpoint_model, fit or _as_they_are)
+
+
+async def _as_they_are(picture: ImagePart, fit: Fit, max_tiles: int) -> ImagePart:
+    return picture
 
 
 def package_version() -> str:
@@ -109,7 +125,7 @@ class LocalMachine:
         try:
             return self._internvl(running)
         except VisionError as e:
-            if self._settings.engine == "internvl":
+            if self._settings.engine == "internvl" and not self._settings.fallback:
                 raise
             return Choice(name="ocr", reason=f"InternVL is not used: {e.message}", advice=e.hint)
 

@@ -70,6 +70,10 @@ class _Host:
         plan = self._launch.spec.plan
         if wanted.model not in (None, "", plan.variant, plan.repository):
             raise UnknownVariant(f"this host runs {plan.variant}, not {wanted.model}", f"Ask for {plan.variant}.")
+        if ask.json_schema is not None:
+            raise InvalidArgument(
+                "response_format: this host does not hold an answer to a JSON Schema", "Leave response_format out."
+            )
         writer = AnswerWriter(f"chatcmpl-{secrets.token_hex(12)}", plan.variant, wanted.include_usage)
         question = self._lifecycle.begin(ask)
         return AnswerResponse(question, writer, stream=wanted.stream, done=self._lifecycle.done)

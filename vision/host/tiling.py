@@ -1,8 +1,7 @@
 """InternVL's dynamic resolution: a picture becomes a grid of square tiles, and a thumbnail when there are several.
 
-The rule is the reference's (`dynamic_preprocess` of OpenGVLab/InternVL): among the grids of at most `most` tiles the
-one whose proportions come nearest to the picture's, larger grids on a tie only for pictures large enough to fill them.
-The picture is stretched to the grid by bicubic resampling, cut row by row, and the thumbnail comes last.
+`vision.media.tile_grid` has the rule. The picture is stretched to the grid by bicubic resampling, cut row by row, and
+the thumbnail comes last, as in the reference.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vision.errors import InvalidArgument
+from vision.media.tile_grid import grid
 
 # ImageNet's, as in the reference's build_transform.
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
@@ -33,25 +32,6 @@ class Tiles:
 
     def __len__(self) -> int:
         return len(self.digests)
-
-
-@cache
-def _grids(most: int) -> tuple[tuple[int, int], ...]:
-    """All (columns, rows) of at most `most` tiles, fewest tiles first."""
-    sides = range(1, most + 1)
-    return tuple(sorted(((i, j) for i in sides for j in sides if i * j <= most), key=lambda grid: grid[0] * grid[1]))
-
-
-def grid(width: int, height: int, most: int, side: int = 448) -> tuple[int, int]:
-    """(columns, rows) for a picture of that size, with at most `most` tiles of `side` pixels."""
-    shape = width / height
-    best, nearest = (1, 1), float("inf")
-    for columns, rows in _grids(most):
-        off = abs(shape - columns / rows)
-        # On an exact tie the later grid only where the picture has more than half of the grid's pixels.
-        if off < nearest or (off == nearest and width * height > 0.5 * side * side * columns * rows):
-            best, nearest = (columns, rows), off
-    return best
 
 
 def cut(encoded: bytes, most: int, side: int) -> Tiles:

@@ -26,6 +26,10 @@ class Prompt:
     messages: tuple[Message, ...]
     max_tiles: int
 
+    @property
+    def pictures(self) -> int:
+        return sum(isinstance(part, ImagePart) for message in self.messages for part in message.parts)
+
     def lighter(self) -> tuple[Prompt, str] | None:
         """The same question for half the memory, and how that is told; None where there is nothing to leave out."""
         if self.max_tiles <= 1:

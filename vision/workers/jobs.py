@@ -91,6 +91,13 @@ class PngItem(Frozen):
     """The PNG is in the blob: without loss, and compressed lightly, as it travels no further than to the model."""
 
 
+class ResizeParams(Frozen):
+    """Stretch the PNG in the blob to this size in pixels."""
+
+    width: int
+    height: int
+
+
 class PagePicturesParams(Frozen):
     """Pages to show to a model, by number; `dpi`: pixels an inch, fewer where `max_pixels` says so."""
 
@@ -148,9 +155,10 @@ PICTURE = Job("picture", "media", PictureParams, PictureItem)
 DOCUMENT = Job("document", "media", DocumentParams, DocumentItem)
 PAGE_PICTURES = Job("page pictures", "media", PagePicturesParams, PagePictureItem)
 PNG = Job("png", "media", PngParams, PngItem)
+RESIZE = Job("resize", "media", ResizeParams, PngItem)
 VIDEO = Job("video", "media", VideoParams, VideoItem)
 TEXT = Job("text", "ocr", TextParams, PageText)
-JOBS: dict[str, Job[Any, Any]] = {job.name: job for job in (PICTURE, DOCUMENT, PAGE_PICTURES, PNG, VIDEO, TEXT)}
+JOBS: dict[str, Job[Any, Any]] = {job.name: job for job in (PICTURE, DOCUMENT, PAGE_PICTURES, PNG, RESIZE, VIDEO, TEXT)}
 
 
 def memory_exceeded() -> LimitExceeded:

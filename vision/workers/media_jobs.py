@@ -30,6 +30,7 @@ def handlers(threads: int) -> dict[str, Handler]:
         jobs.DOCUMENT.name: document,
         jobs.PAGE_PICTURES.name: page_pictures,
         jobs.PNG.name: png,
+        jobs.RESIZE.name: resize,
         jobs.VIDEO.name: video,
     }
 
@@ -109,6 +110,16 @@ def png(work: Input) -> Iterator[Output]:
     params: jobs.PngParams = work.params
     rgb = np.frombuffer(work.blob, np.uint8).reshape(params.raster.height, params.raster.width, 3)
     yield Output(jobs.PngItem(), _png(rgb))
+
+
+def resize(work: Input) -> Iterator[Output]:
+    from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile
+
+    params: jobs.ResizeParams = work.params
+    with PngImageFile(io.BytesIO(work.blob)) as whole:
+        resized = whole.convert("RGB").resize((params.width, params.height), Image.Resampling.BICUBIC)
+    yield Output(jobs.PngItem(), _png(np.asarray(resized)))
 
 
 def _png(rgb: np.ndarray) -> bytes:

@@ -33,6 +33,7 @@ asks = st.builds(
     top_p=st.floats(0, 1, exclude_min=True),
     top_k=st.integers(0, 1000),
     seed=st.none() | st.integers(-(2**63), 2**63),
+    json_schema=st.none() | st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.booleans())),
 )
 counts = st.integers(0, 10**9)
 usages = st.builds(

@@ -1,0 +1,232 @@
+"""The servers that the setting `endpoints` names: which one is asked, when again, and what is told of them.
+
+Round robin over those that are well, no more: balancing by load is what the engines' own routers are for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import anyio
+
+from vision.chat.client import NoServer
+from vision.chat.faults import HttpRefusal
+from vision.chat.request import pictures
+from vision.chat.types import Ask, ChatEvent, ImagePart
+from vision.errors import ConfigError, EngineUnavailable, InvalidArgument, OutOfMemory, VisionError
+from vision.media.tile_grid import Fit
+from vision.remote.capabilities import ASSUMED_CONTEXT, Capabilities
+from vision.remote.refusal import PromptTooLong, too_long
+from vision.remote.server import RemoteServer
+from vision.types import Frozen
+
+# Of one question, the first time included.
+_ATTEMPTS = 4
+_WAIT_S = 0.25
+# A server that was silent for so long is counted as failing when its question is given up.
+_SILENT_S = 30.0
+
+Fitter = Callable[[ImagePart, Fit, int], Awaitable[ImagePart]]
+
+
+class RemoteModel(Frozen):
+    """The model that answers, and the server that was asked about it."""
+
+    url: str
+    servers: int
+    capabilities: Capabilities
+
+
+class EndpointState(Frozen):
+    """How a server is. `breaker`: open while it is left alone after failures. `problem` and `advice` are empty where
+    nothing is wrong.
+    """
+
+    url: str
+    reachable: bool
+    breaker: str
+    latency_ms: int | None = None
+    capabilities: Capabilities | None = None
+    problem: str = ""
+    advice: str = ""
+
+
+@dataclass
+class _Attempt:
+    """One question to one server. `heard`: something came of the answer, which is never asked for twice."""
+
+    server: RemoteServer
+    began: float
+    heard: bool = False
+
+
+class RemoteServers:
+    """`fit` prepares a picture for a server: how, and for how many tiles at most. Used by one event loop at a time."""
+
+    def __init__(self, urls: Sequence[str], key: str | None, model: str | None, fit: Fitter) -> None:
+        self._servers = tuple(RemoteServer(url, key, model) for url in urls)
+        self._fit = fit
+        self._turn = 0
+
+    async def model(self) -> RemoteModel:
+        """What would answer now. Raises the VisionError of the last server tried when none can."""
+        error: VisionError | None = None
+        for server in self._in_turn(advance=False):
+            if server.breaker.state == "open":
+                continue
+            try:
+                found = await server.capabilities()
+            except VisionError as e:
+                server.learn(e)
+                error = e
+            else:
+                return RemoteModel(url=server.url, servers=len(self._servers), capabilities=found)
+        raise error or self._none()
+
+    async def ask(self, ask: Ask) -> AsyncGenerator[ChatEvent]:
+        """Stages, deltas, and Finished last. Closing the generator closes the connection, which ends the work there.
+
+        It is asked again, or elsewhere, only before anything came, and when the failure says that nothing was done:
+        a refused connection, 429 with a time that fits, 502, 503, 504. Raises PromptTooLong when a lighter question may
+        pass, EngineUnavailable when every server is left alone, and what the servers fail with.
+        """
+        avoided: set[str] = set()
+        for number in range(1, _ATTEMPTS + 1):
+            attempt = _Attempt(self._chosen(avoided), time.monotonic())
+            try:
+                async with aclosing(self._answer(attempt, ask)) as events:
+                    async for event in events:
+                        yield event
+                return
+            except VisionError as error:
+                wait_s = self._again(attempt, error, number)
+                if wait_s is None:
+                    raise too_long(error) or error from error.__cause__
+                avoided.add(attempt.server.url)
+                if len(avoided) == len(self._servers):
+                    await anyio.sleep(wait_s)
+                    avoided.clear()
+
+    async def _answer(self, attempt: _Attempt, ask: Ask) -> AsyncGenerator[ChatEvent]:
+        server = attempt.server
+        try:
+            capabilities = await server.capabilities()
+            prepared = await self._prepared(ask, capabilities)
+            async with aclosing(server.client(capabilities).ask(prepared)) as events:
+                async for event in events:
+                    attempt.heard = True
+                    yield event
+        except anyio.get_cancelled_exc_class():
+            if not attempt.heard and time.monotonic() - attempt.began > _SILENT_S:
+                server.breaker.failed(f"it sent nothing for {_SILENT_S:.0f} s")
+            raise
+        server.breaker.succeeded()
+
+    async def _prepared(self, ask: Ask, capabilities: Capabilities) -> Ask:
+        """The question as this server can take it. Raises PromptTooLong, InvalidArgument."""
+        shown = pictures(ask)
+        most = capabilities.max_pictures
+        if most is not None and len(shown) > most:
+            raise PromptTooLong(
+                f"the model's server takes at most {most} pictures in a question, this one has {len(shown)}",
+                "Ask about fewer pictures at a time, or have the server allow more (vLLM: --limit-mm-per-prompt).",
+                most,
+            )
+        if ask.json_schema is not None and not capabilities.json_schema:
+            raise InvalidArgument(
+                f"the server of {capabilities.name} does not hold an answer to a JSON Schema",
+                "Leave the schema out, or use vLLM, SGLang, LMDeploy or llama.cpp.",
+            )
+        tiles = min(ask.max_tiles or capabilities.max_tiles, capabilities.max_tiles)
+        messages = []
+        for message in ask.messages:
+            parts = [
+                await self._fitted(p, capabilities, tiles) if isinstance(p, ImagePart) else p for p in message.parts
+            ]
+            messages.append(message.model_copy(update={"parts": tuple(parts)}))
+        longest = (capabilities.context or ASSUMED_CONTEXT) // 2
+        return ask.model_copy(
+            update={"messages": tuple(messages), "max_tiles": tiles, "max_tokens": min(ask.max_tokens, longest)}
+        )
+
+    async def _fitted(self, picture: ImagePart, capabilities: Capabilities, tiles: int) -> ImagePart:
+        return await self._fit(picture, capabilities.fit, tiles)
+
+    def _again(self, attempt: _Attempt, error: VisionError, number: int) -> float | None:
+        """Seconds to wait before the question is asked again; None where it must not be."""
+        if isinstance(error, PromptTooLong):
+            return None
+        helped = attempt.server.learn(error)
+        if attempt.heard or number == _ATTEMPTS:
+            return None
+        if helped:
+            return 0.0
+        wait_s = _WAIT_S * 2.0 ** (number - 1)
+        refusal = error.__cause__
+        if isinstance(refusal, HttpRefusal):
+            if isinstance(error, OutOfMemory) or refusal.status not in (429, 502, 503, 504):
+                return None
+            if refusal.retry_after_s is not None:
+                wait_s = refusal.retry_after_s
+            elif refusal.status == 429:
+                return None
+        elif not isinstance(error, NoServer):
+            return None
+        return wait_s if wait_s < anyio.current_effective_deadline() - anyio.current_time() else None
+
+    def _in_turn(self, *, advance: bool) -> list[RemoteServer]:
+        first = self._turn % max(1, len(self._servers))
+        self._turn += advance
+        return [*self._servers[first:], *self._servers[:first]]
+
+    def _chosen(self, avoided: set[str]) -> RemoteServer:
+        """The next one in turn that is well, before those under trial. Raises EngineUnavailable."""
+        order = [server for server in self._in_turn(advance=True) if server.url not in avoided]
+        well = [server for server in order if server.breaker.state == "closed"]
+        for server in [*well, *order]:
+            if server.breaker.admits():
+                return server
+        raise self._none()
+
+    def _none(self) -> EngineUnavailable:
+        if not self._servers:
+            return EngineUnavailable(
+                "no address of a model's server is set", "Set it: --endpoint http://host:8000/v1 (endpoints)."
+            )
+        server = min(self._servers, key=lambda server: server.breaker.left_s)
+        breaker = server.breaker
+        return EngineUnavailable(
+            f"the server at {server.url} failed {breaker.failures} times in a row and is left alone for "
+            f"{max(1, round(breaker.left_s))} s more; the last time: {breaker.last_failure}",
+            "Call again after that; see how it is with manage_model or: internvl-mcp doctor",
+        )
+
+    async def status(self) -> tuple[EndpointState, ...]:
+        """Looks at every server now, side by side, also at those that are left alone."""
+        found: dict[str, EndpointState] = {}
+
+        async def look(server: RemoteServer) -> None:
+            found[server.url] = await _state(server)
+
+        async with anyio.create_task_group() as group:
+            for server in self._servers:
+                group.start_soon(look, server)
+        return tuple(found[server.url] for server in self._servers)
+
+
+async def _state(server: RemoteServer) -> EndpointState:
+    began = time.monotonic()
+    try:
+        found = await server.look()
+    except VisionError as error:
+        there = isinstance(error, ConfigError) or isinstance(error.__cause__, HttpRefusal)
+        return EndpointState(
+            url=server.url, reachable=there, breaker=server.breaker.state, problem=error.message, advice=error.hint
+        )
+    latency = round(1000 * (time.monotonic() - began))
+    return EndpointState(
+        url=server.url, reachable=True, breaker=server.breaker.state, latency_ms=latency, capabilities=found
+    )
