@@ -1,32 +1,26 @@
-#!/usr/bin/env python3
-"""Makes the files of manifests/deploy from its descriptor and the serving plan. --check only compares.
+"""The files of manifests/deploy, made by scripts/render from their descriptor and the serving plan.
 
 Every number in vLLM's command comes from the plan for the hardware that the descriptor names, as
 `internvl-mcp plan --serve vllm` prints it.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import Field
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from vision.serving.launch import shell_lines
+from vision.serving.selection import serving_plan
+from vision.serving.servers import SERVERS
+from vision.serving.types import ServingPlan, Step
+from vision.serving.vllm import arguments
+from vision.types import Frozen
+from vision.variants.hardware import Hardware
+from vision.variants.known_gpus import gpu_named
+from vision.variants.policy import Policy, Request
 
-from pydantic import Field  # noqa: E402
-
-from vision.serving.launch import shell_lines  # noqa: E402
-from vision.serving.selection import serving_plan  # noqa: E402
-from vision.serving.servers import SERVERS  # noqa: E402
-from vision.serving.types import ServingPlan, Step  # noqa: E402
-from vision.serving.vllm import arguments  # noqa: E402
-from vision.types import Frozen  # noqa: E402
-from vision.variants.hardware import Hardware  # noqa: E402
-from vision.variants.known_gpus import gpu_named  # noqa: E402
-from vision.variants.policy import Policy, Request  # noqa: E402
-
-FOLDER = ROOT / "manifests" / "deploy"
+FOLDER = Path(__file__).resolve().parents[1] / "manifests" / "deploy"
 SERVER = SERVERS["vllm"]
 CACHE = "/models"
 # Weights come over the network at the first start: a minute a GB, and time to compile and to fill the GPUs.
@@ -122,9 +116,11 @@ def compose(told: Descriptor) -> str:
         [
             f"vLLM with {plan.variant} on {gpus(target)}.",
             "",
-            f"  openssl rand -hex 32 > {told.secret.key} && chmod 600 {told.secret.key}",
+            new_key(told.secret),
             "  docker compose up --detach",
-            f"  internvl-mcp --engine remote --endpoint http://127.0.0.1:{SERVER.port}/v1      (an agent starts this)",
+            "",
+            "and as the command of an agent's MCP server:",
+            f"  {ours('http://127.0.0.1', f'<full path>/{told.secret.key}')}",
             "",
             "Only this machine reaches the port: put a proxy with TLS before it for others.",
         ],
@@ -166,9 +162,10 @@ def kubernetes(told: Descriptor) -> str:
         [
             f"{target.replicas} replicas of vLLM with {plan.variant}, each on {gpus(target)}, behind one Service.",
             "",
-            f"  kubectl create secret generic {told.secret.name} --from-file={told.secret.key}=<file with the key>",
+            new_key(told.secret),
+            f"  kubectl create secret generic {told.secret.name} --from-file={told.secret.key}",
             "  kubectl apply --filename kubernetes.yaml",
-            f"  internvl-mcp --engine remote --endpoint http://{told.name}:{SERVER.port}/v1",
+            f"  {ours(f'http://{told.name}', told.secret.key)}",
             "",
             f"Pods with the label {CLIENT}=true reach it. All replicas share the volume of weights: its storage class",
             "must have ReadWriteMany.",
@@ -243,9 +240,10 @@ def ray(told: Descriptor) -> str:
             "",
             f"  docker build --tag {image} --file ray.Dockerfile .      (your registry instead)",
             f"  docker push {image}",
-            f"  kubectl create secret generic {told.secret.name} --from-file={told.secret.key}=<file with the key>",
+            new_key(told.secret),
+            f"  kubectl create secret generic {told.secret.name} --from-file={told.secret.key}",
             "  kubectl apply --filename ray.yaml",
-            f"  internvl-mcp --engine remote --endpoint http://{named.name}:{SERVER.port}/v1",
+            f"  {ours(f'http://{named.name}', told.secret.key)}",
             "",
             "Ray has no keys of its own: the network policy keeps its ports among these pods and the operator.",
         ],
@@ -260,7 +258,7 @@ def ray(told: Descriptor) -> str:
 
 def ray_image(told: Descriptor) -> str:
     return (
-        "# Made by scripts/render_deploy.py from descriptor.json.\n"
+        "# Made by scripts/render from descriptor.json.\n"
         "# vLLM's requirements do not name Ray: every node has the same release of it here.\n"
         f"FROM {told.pinned}\n"
         f'RUN python3 -m pip install --no-cache-dir "ray[default]=={told.ray.version}"\n'
@@ -271,6 +269,16 @@ CLIENT = "internvl-client"
 OPERATOR = {
     "from": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "kuberay-operator"}}}]
 }
+
+
+def new_key(secret: Secret) -> str:
+    """A line that makes a key; a line's end in the file would be part of the key in Kubernetes."""
+    return f"  (umask 077; openssl rand -hex 32 | tr -d '\\n' > {secret.key})"
+
+
+def ours(host: str, key_file: str) -> str:
+    """The command of an agent's MCP server."""
+    return f"internvl-mcp --engine remote --endpoint {host}:{SERVER.port}/v1 --endpoint-key-file {key_file}"
 
 
 def environment() -> dict[str, str]:
@@ -371,7 +379,7 @@ def gpus(target: Target) -> str:
 
 
 def text(comment: list[str], documents: list[dict[str, Any]]) -> str:
-    lines = ["Made by scripts/render_deploy.py from descriptor.json.", *comment]
+    lines = ["Made by scripts/render from descriptor.json.", *comment]
     head = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     return head + yaml.dump_all(documents, Dumper=Indented, sort_keys=False, width=120)
 
@@ -391,18 +399,3 @@ class Indented(yaml.SafeDumper):
 
 
 Indented.add_representer(str, Indented.represent_str)
-
-
-def main() -> int:
-    stale = [p for p, made in rendered().items() if not p.exists() or p.read_text(encoding="utf-8") != made]
-    if "--check" in sys.argv[1:]:
-        for path in stale:
-            print(f"{path.name} is out of date: run scripts/render_deploy.py", file=sys.stderr)
-        return 1 if stale else 0
-    for path in stale:
-        path.write_text(rendered()[path], encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

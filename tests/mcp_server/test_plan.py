@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,23 @@ def test_settings_reach_a_servers_plan(capsys: pytest.CaptureFixture[str]):
     assert serving("--memory-fraction", "0.5").memory_share == 0.49
     assert serving("--max-tiles", "6").max_tiles == 6
     assert serving("--variant", "InternVL3-38B", "--awq").quantisation == "awq"
+
+
+@pytest.mark.parametrize("server", ["vllm", "lmdeploy", "llama.cpp"])
+def test_our_own_side_is_a_command_that_this_server_takes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, server: str
+):
+    key = tmp_path / "key"
+    key.write_text("one-of-a-kind", encoding="utf-8")
+    key.chmod(0o600)
+    _, out, _ = planned(capsys, "--serve", server, "--gpu", "4x H100", "--nodes", "2", "--json")
+    client = json.loads(out)["launch"]["client"]
+    flags = [re.sub(r"<address.*>", "gpu", part).replace("<key file>", str(key)) for part in client[1:]]
+    parser = argparse.ArgumentParser()
+    settings.add_flags(parser)
+    found = settings.load(parser.parse_args(flags), {"XDG_CONFIG_HOME": str(NOWHERE)})
+    assert found.engine == "remote" and len(found.endpoints) == client.count("--endpoint") >= 1
+    assert ("--endpoint-key-file" in client) == (server != "lmdeploy")
 
 
 @pytest.mark.parametrize(

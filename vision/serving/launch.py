@@ -10,9 +10,10 @@ from vision.serving.types import ServingPlan, Step
 API_KEY = '"$(cat <key file>)"'
 
 
-def client_of(endpoints: tuple[str, ...]) -> tuple[str, ...]:
-    """Our own side: the server for agents, asking these endpoints."""
-    return ("internvl-mcp", "--engine", "remote", *(part for one in endpoints for part in ("--endpoint", one)))
+def client_of(endpoints: tuple[str, ...], key: bool = True) -> tuple[str, ...]:
+    """Our own side: the server for agents, asking these endpoints, with a key where they want one."""
+    addresses = (part for one in endpoints for part in ("--endpoint", one))
+    return ("internvl-mcp", "--engine", "remote", *addresses, *(("--endpoint-key-file", "<key file>") if key else ()))
 
 
 def devices_of(plan: ServingPlan, replica: int | None = None) -> dict[str, str]:

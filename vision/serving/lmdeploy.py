@@ -33,7 +33,7 @@ def launch(plan: ServingPlan, host: str = _HOST) -> Launch:
         needs=(f"pip install lmdeploy=={server.version}",),
         steps=steps,
         endpoints=endpoints,
-        client=client_of(endpoints),
+        client=client_of(endpoints, key=False),
         notes=_notes(plan),
     )
 
