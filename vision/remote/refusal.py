@@ -7,10 +7,12 @@ transformers serve's words for a field they do not know.
 
 from __future__ import annotations
 
+import math
 import re
 
+from vision.chat.client import NoServer
 from vision.chat.faults import HttpRefusal
-from vision.errors import LimitExceeded, VisionError
+from vision.errors import LimitExceeded, OutOfMemory, VisionError
 from vision.remote.capabilities import Capabilities
 
 _PICTURES = re.compile(r"at most (\d+) image", re.IGNORECASE)
@@ -18,6 +20,8 @@ _CONTEXT = re.compile(r"context (?:length|size|window)|exceed_context_size|maxim
 # The limit in such a message: the number behind "context length (is|of)", or in parentheses behind it.
 _LENGTH = re.compile(r"context (?:length|size|window)(?: is| of)?\s*\(?(\d{3,7})", re.IGNORECASE)
 _UNKNOWN_FIELD = re.compile(r"extra|unexpected|unknown|unrecogni[sz]ed|unsupported|not (?:supported|permitted|allowed)")
+# Before the second time; it doubles with each.
+_WAIT_S = 0.25
 # An answer of one token in a prompt of one picture needs more; whatever is smaller is another number of the message.
 _LEAST_CONTEXT = 512
 
@@ -60,6 +64,22 @@ def _without_field(known: Capabilities, said: str) -> Capabilities:
     if "response_format" in said and known.json_schema:
         return known.model_copy(update={"json_schema": False})
     return known
+
+
+def asks_again_in_s(error: VisionError, number: int) -> float | None:
+    """After which time the server may be asked again, for the time `number` (from 1) that it failed; None where that is
+    not safe, as it may have begun to work. Infinite where only another server may be asked.
+    """
+    refusal = error.__cause__
+    if isinstance(error, NoServer):
+        return _WAIT_S * 2.0 ** (number - 1)
+    if not isinstance(refusal, HttpRefusal) or isinstance(error, OutOfMemory):
+        return None
+    if refusal.status not in (429, 502, 503, 504):
+        return None
+    if refusal.retry_after_s is not None:
+        return refusal.retry_after_s
+    return math.inf if refusal.status == 429 else _WAIT_S * 2.0 ** (number - 1)
 
 
 def too_long(error: VisionError) -> PromptTooLong | None:

@@ -79,9 +79,12 @@ class RemoteServer:
     def client(self, capabilities: Capabilities) -> ChatClient:
         return ChatClient(Endpoint(self.url, key=self._key, model=capabilities.model, dialect=capabilities.dialect))
 
-    def learn(self, error: VisionError) -> bool:
-        """Remembers what a failure says of the server; whether asking again at once may go better for it."""
-        self._count(error)
+    def learn(self, error: VisionError, *, blame: bool = True) -> bool:
+        """Remembers what a failure says of the server; whether asking again at once may go better for it. `blame`: the
+        breaker hears of it.
+        """
+        if blame:
+            self._count(error)
         if self._known is None:
             return False
         known, since = self._known

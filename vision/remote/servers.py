@@ -6,26 +6,24 @@ Round robin over those that are well, no more: balancing by load is what the eng
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence, Set
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
-from vision.chat.client import NoServer
 from vision.chat.faults import HttpRefusal
 from vision.chat.request import pictures
 from vision.chat.types import Ask, ChatEvent, ImagePart
-from vision.errors import ConfigError, EngineUnavailable, InvalidArgument, OutOfMemory, VisionError
+from vision.errors import ConfigError, EngineUnavailable, InvalidArgument, VisionError
 from vision.media.tile_grid import Fit
 from vision.remote.capabilities import ASSUMED_CONTEXT, Capabilities
-from vision.remote.refusal import PromptTooLong, too_long
+from vision.remote.refusal import PromptTooLong, asks_again_in_s, too_long
 from vision.remote.server import RemoteServer
 from vision.types import Frozen
 
 # Of one question, the first time included.
 _ATTEMPTS = 4
-_WAIT_S = 0.25
 # A server that was silent for so long is counted as failing when its question is given up.
 _SILENT_S = 30.0
 
@@ -55,12 +53,19 @@ class EndpointState(Frozen):
 
 
 @dataclass
-class _Attempt:
-    """One question to one server. `heard`: something came of the answer, which is never asked for twice."""
+class _Question:
+    """One question on its way. `heard`: something came of an answer, which is never asked for twice. `avoided`: servers
+    that others are asked before; `blamed`: those whose failure was counted, once a question.
+    """
 
     server: RemoteServer
     began: float
     heard: bool = False
+    avoided: set[str] = field(default_factory=set)
+    blamed: set[str] = field(default_factory=set)
+
+    def goes_to(self, server: RemoteServer) -> None:
+        self.server, self.began = server, time.monotonic()
 
 
 class RemoteServers:
@@ -93,34 +98,31 @@ class RemoteServers:
         a refused connection, 429 with a time that fits, 502, 503, 504. Raises PromptTooLong when a lighter question may
         pass, EngineUnavailable when every server is left alone, and what the servers fail with.
         """
-        avoided: set[str] = set()
+        question = _Question(self._chosen(frozenset()), time.monotonic())
         for number in range(1, _ATTEMPTS + 1):
-            attempt = _Attempt(self._chosen(avoided), time.monotonic())
             try:
-                async with aclosing(self._answer(attempt, ask)) as events:
+                async with aclosing(self._answer(question, ask)) as events:
                     async for event in events:
                         yield event
                 return
             except VisionError as error:
-                wait_s = self._again(attempt, error, number)
+                wait_s = self._again(question, error, number)
                 if wait_s is None:
                     raise too_long(error) or error from error.__cause__
-                avoided.add(attempt.server.url)
-                if len(avoided) == len(self._servers):
-                    await anyio.sleep(wait_s)
-                    avoided.clear()
+                await anyio.sleep(wait_s)
+                question.goes_to(self._chosen(question.avoided))
 
-    async def _answer(self, attempt: _Attempt, ask: Ask) -> AsyncGenerator[ChatEvent]:
-        server = attempt.server
+    async def _answer(self, question: _Question, ask: Ask) -> AsyncGenerator[ChatEvent]:
+        server = question.server
         try:
             capabilities = await server.capabilities()
             prepared = await self._prepared(ask, capabilities)
             async with aclosing(server.client(capabilities).ask(prepared)) as events:
                 async for event in events:
-                    attempt.heard = True
+                    question.heard = True
                     yield event
         except anyio.get_cancelled_exc_class():
-            if not attempt.heard and time.monotonic() - attempt.began > _SILENT_S:
+            if not question.heard and time.monotonic() - question.began > _SILENT_S:
                 server.breaker.failed(f"it sent nothing for {_SILENT_S:.0f} s")
             raise
         server.breaker.succeeded()
@@ -155,26 +157,22 @@ class RemoteServers:
     async def _fitted(self, picture: ImagePart, capabilities: Capabilities, tiles: int) -> ImagePart:
         return await self._fit(picture, capabilities.fit, tiles)
 
-    def _again(self, attempt: _Attempt, error: VisionError, number: int) -> float | None:
-        """Seconds to wait before the question is asked again; None where it must not be."""
-        if isinstance(error, PromptTooLong):
-            return None
-        helped = attempt.server.learn(error)
-        if attempt.heard or number == _ATTEMPTS:
+    def _again(self, question: _Question, error: VisionError, number: int) -> float | None:
+        """Seconds to wait before the question is asked again, here or elsewhere; None where it must not be."""
+        server = question.server
+        helped = server.learn(error, blame=server.url not in question.blamed)
+        question.blamed.add(server.url)
+        if question.heard or number == _ATTEMPTS or isinstance(error, PromptTooLong):
             return None
         if helped:
             return 0.0
-        wait_s = _WAIT_S * 2.0 ** (number - 1)
-        refusal = error.__cause__
-        if isinstance(refusal, HttpRefusal):
-            if isinstance(error, OutOfMemory) or refusal.status not in (429, 502, 503, 504):
-                return None
-            if refusal.retry_after_s is not None:
-                wait_s = refusal.retry_after_s
-            elif refusal.status == 429:
-                return None
-        elif not isinstance(error, NoServer):
+        wait_s = asks_again_in_s(error, number)
+        if wait_s is None:
             return None
+        question.avoided.add(server.url)
+        if any(other.breaker.state != "open" for other in self._servers if other.url not in question.avoided):
+            return 0.0
+        question.avoided.clear()
         return wait_s if wait_s < anyio.current_effective_deadline() - anyio.current_time() else None
 
     def _in_turn(self, *, advance: bool) -> list[RemoteServer]:
@@ -182,7 +180,7 @@ class RemoteServers:
         self._turn += advance
         return [*self._servers[first:], *self._servers[:first]]
 
-    def _chosen(self, avoided: set[str]) -> RemoteServer:
+    def _chosen(self, avoided: Set[str]) -> RemoteServer:
         """The next one in turn that is well, before those under trial. Raises EngineUnavailable."""
         order = [server for server in self._in_turn(advance=True) if server.url not in avoided]
         well = [server for server in order if server.breaker.state == "closed"]
