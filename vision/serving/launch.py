@@ -5,9 +5,17 @@ from __future__ import annotations
 import shlex
 
 from vision.serving.types import ServingPlan, Step
+from vision.variants.hardware import Vendor
 
 # Filled in by whoever runs the command: a key in a command line would show in the list of processes.
 API_KEY = '"$(cat <key file>)"'
+
+# Variables by which drivers show a process some of the GPUs, and what stands before the numbers.
+_SHOWN: dict[Vendor, tuple[str, str]] = {
+    "nvidia": ("CUDA_VISIBLE_DEVICES", ""),
+    "amd": ("HIP_VISIBLE_DEVICES", ""),
+    "intel": ("ONEAPI_DEVICE_SELECTOR", "level_zero:"),
+}
 
 
 def client_of(endpoints: tuple[str, ...], key: bool = True) -> tuple[str, ...]:
@@ -22,10 +30,10 @@ def devices_of(plan: ServingPlan, replica: int | None = None) -> dict[str, str]:
     if replica is not None:
         size = plan.tensor * plan.pipeline
         used = used[replica * size : (replica + 1) * size]
-    if not used or (plan.all_devices and len(used) == len(plan.devices)):
+    if not used or plan.vendor is None or (plan.all_devices and len(used) == len(plan.devices)):
         return {}
-    name = "HIP_VISIBLE_DEVICES" if plan.amd else "CUDA_VISIBLE_DEVICES"
-    return {name: ",".join(str(device) for device in used)}
+    shown = _SHOWN.get(plan.vendor)
+    return {} if shown is None else {shown[0]: shown[1] + ",".join(str(device) for device in used)}
 
 
 def shell_lines(step: Step) -> list[str]:

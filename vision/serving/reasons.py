@@ -19,6 +19,7 @@ def reasons_for(task: Task, way: Way, per_node: int) -> tuple[str, ...]:
         why_variant(task.policy, task.request, way.candidate),
         _why_weights(task.policy, way),
         *_why_parallel(way, per_node, task.nodes),
+        _why_spare(task, way, per_node),
         _why_memory(way),
         _why_capacity(task.request, way),
         _why_tiles(task.server),
@@ -85,10 +86,16 @@ def _why_parallel(way: Way, per_node: int, nodes: int) -> list[str]:
     if per_node * (1 if way.span > 1 else nodes) > 1:
         each = f"{per_node} on each of {nodes} machines" if nodes > 1 else "on this machine"
         found.append(f"data parallel: {per_node * (1 if way.span > 1 else nodes)} replicas, {each}")
-    spare = len(way.group.gpus) - per_node * way.local
-    if spare:
-        found.append(f"{spare} GPU{'s' if spare > 1 else ''} of each machine left over: another replica does not fit")
     return found
+
+
+def _why_spare(task: Task, way: Way, per_node: int) -> str:
+    usable = sum(_unusable(task.server, gpu) is None for gpu in task.hardware.gpus)
+    spare = usable - per_node * way.local
+    if way.group is None or spare <= 0:
+        return ""
+    what = f"{spare} GPU{'s' if spare > 1 else ''}{' of each machine' if task.nodes > 1 else ''} left over"
+    return f"{what}: no room for another replica, or too unlike the others to be joined with them"
 
 
 def _why_memory(way: Way) -> str:

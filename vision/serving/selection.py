@@ -108,7 +108,7 @@ def _plan(task: Task, best: Way, rejected: tuple[Rejected, ...]) -> ServingPlan:
         revision=None if build.quantisation == "awq" else build.variant.revision,
         remote_code=build.quantisation == "awq",
         device=build.kind,
-        amd=way.group is not None and way.group.gpus[0].vendor == "amd",
+        vendor=None if way.group is None else way.group.gpus[0].vendor,
         dtype=build.dtype,
         quantisation=build.quantisation,
         nodes=task.nodes,

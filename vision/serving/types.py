@@ -40,11 +40,11 @@ class Server(NamedTuple):
 class ServingPlan(Frozen):
     """How a server runs one variant on each of `nodes` equal machines.
 
-    A replica takes `tensor` x `pipeline` GPUs; `replicas` of them fit on the machines together. `devices`: indices of
-    the GPUs used on each machine, replica after replica. `context`: most tokens of a prompt with its answer;
-    `sequences`: answers made side by side in each replica; `pool`: tokens its KV cache holds. `step_tokens`: most
-    tokens of prompts worked on at once. `memory_share`: of a GPU's whole memory, what the server may take. `bytes`:
-    one GPU's.
+    A replica takes `tensor` x `pipeline` GPUs; `replicas` of them fit on the machines together. `vendor`: of the GPUs,
+    None on a CPU; `devices`: indices of those used on each machine, replica after replica. `context`: most tokens of a
+    prompt with its answer; `sequences`: answers made side by side in each replica; `pool`: tokens its KV cache holds.
+    `step_tokens`: most tokens of prompts worked on at once. `memory_share`: of a GPU's whole memory, what the server may
+    take. `bytes`: one GPU's.
     """
 
     server: ServerName
@@ -53,7 +53,7 @@ class ServingPlan(Frozen):
     revision: str | None
     remote_code: bool
     device: DeviceKind
-    amd: bool
+    vendor: Vendor | None
     dtype: Dtype
     quantisation: Quantisation
     nodes: int = Field(ge=1)

