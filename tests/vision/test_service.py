@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from PIL import Image
 
 from vision.call import Call
+from vision.chat.types import ImagePart
 from vision.config import Settings
 from vision.errors import Busy, DamagedMedia, LimitExceeded, UnsupportedMedia
 from vision.reading import read_pages
@@ -102,3 +105,16 @@ async def test_a_still_picture_is_no_video(service: VisionService) -> None:
     with await service.open("chart.png", call()) as media, pytest.raises(UnsupportedMedia, match="still"):
         async for _ in service.watch(media, call(), start_s=None, end_s=None, max_frames=4, keep_s=1.0):
             pass
+
+
+async def test_a_picture_for_a_server_is_brought_to_its_size_in_a_worker(service: VisionService) -> None:
+    packed = io.BytesIO()
+    Image.linear_gradient("L").resize((1280, 720)).convert("RGB").save(packed, "PNG")
+    picture = ImagePart(data=packed.getvalue())
+    assert await service.fitted(picture, "cover", 12) is picture
+    frame = await service.fitted(picture, "grid", 1)
+    with Image.open(io.BytesIO(frame.data)) as seen, Image.open(io.BytesIO(picture.data)) as original:
+        assert seen.size == (448, 448)
+        assert seen.tobytes() == original.resize((448, 448), Image.Resampling.BICUBIC).tobytes()
+    assert await service.fitted(picture, "grid", 1) is frame
+    assert service.workers()["media"] == 1

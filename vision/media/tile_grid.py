@@ -53,6 +53,6 @@ def fitted_size(width: int, height: int, fit: Fit, most: int) -> tuple[int, int]
     if fit == "grid":
         return columns * TILE_SIDE, rows * TILE_SIDE
     scale = max(columns * TILE_SIDE / width, rows * TILE_SIDE / height)
-    smaller = math.ceil(width * scale), math.ceil(height * scale)
+    smaller = max(columns * TILE_SIDE, round(width * scale)), max(rows * TILE_SIDE, round(height * scale))
     # Rounding may turn the proportions over to another grid: then it stays as it is.
     return smaller if scale < _WORTH_SCALING and grid(*smaller, most) == (columns, rows) else (width, height)
