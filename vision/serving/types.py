@@ -43,8 +43,8 @@ class ServingPlan(Frozen):
     A replica takes `tensor` x `pipeline` GPUs; `replicas` of them fit on the machines together. `vendor`: of the GPUs,
     None on a CPU; `devices`: indices of those used on each machine, replica after replica. `context`: most tokens of a
     prompt with its answer; `sequences`: answers made side by side in each replica; `pool`: tokens its KV cache holds.
-    `step_tokens`: most tokens of prompts worked on at once. `memory_share`: of a GPU's whole memory, what the server may
-    take. `bytes`: one GPU's.
+    `step_tokens`: most tokens of prompts worked on at once. `memory_share`: of a GPU's whole memory, what the server
+    may take. `bytes`: one GPU's.
     """
 
     server: ServerName
