@@ -67,7 +67,7 @@ class Capabilities(Frozen):
 
 def capabilities_of(offered: OfferedModel) -> Capabilities:
     """What the list of models tells of one."""
-    kind = _KINDS.get(offered.owned_by or "", "unknown")
+    kind = kind_of(offered)
     internvl = kind == "internvl-mcp" or looks_like_internvl(offered)
     tiles = _tiles_field(kind, offered) if internvl else None
     return Capabilities(
@@ -82,6 +82,11 @@ def capabilities_of(offered: OfferedModel) -> Capabilities:
         top_k=kind != "unknown",
         json_schema=kind != "internvl-mcp",
     )
+
+
+def kind_of(offered: OfferedModel) -> ServerKind:
+    """Which server lists the model so."""
+    return _KINDS.get(offered.owned_by or "", "unknown")
 
 
 def looks_like_internvl(offered: OfferedModel) -> bool:

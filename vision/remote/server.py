@@ -10,7 +10,7 @@ from vision.chat.client import ChatClient, Endpoint, HostSilent, Loose, OfferedM
 from vision.chat.faults import HttpRefusal
 from vision.errors import ConfigError, EngineUnavailable, ModelFailed, OutOfMemory, VisionError
 from vision.remote.breaker import Breaker
-from vision.remote.capabilities import Capabilities, capabilities_of, looks_like_internvl
+from vision.remote.capabilities import Capabilities, capabilities_of, kind_of, looks_like_internvl
 from vision.remote.refusal import learnt
 
 # Asked again after so long: a server may have been started anew with another model.
@@ -127,6 +127,9 @@ class RemoteServer:
             same = [model for model in offered if model.id == self._model]
             if same:
                 return same[0]
+            if all(kind_of(model) == "unknown" for model in offered):
+                # Gateways list some of what they have; transformers serve lists the hub's cache, not what it runs.
+                return OfferedModel(id=self._model)
             raise ConfigError(
                 f"the server at {self.url} has no model {self._model!r}",
                 f"Set endpoint_model to one of: {listed}." if names else "It offers none: see its log.",

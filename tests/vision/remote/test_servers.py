@@ -242,6 +242,14 @@ async def test_a_field_that_is_not_taken_is_left_out_from_then_on(serve: Serve, 
     assert [fit for fit, _ in remote.fits[1:]] == ["grid" if field == "mm_processor_kwargs" else "cover"] * 2
 
 
+async def test_a_model_that_is_named_need_not_be_listed_by_servers_that_list_others(serve: Serve) -> None:
+    gateway = serve(models=[model("gpt", owned_by="openai")])
+    assert (await Remote(gateway, model="InternVL3-8B").model()).capabilities.internvl
+    empty = serve(models=[])
+    await text_of(Remote(empty, model="/models/nano"))
+    assert empty.asked[0]["model"] == "/models/nano"
+
+
 async def test_a_model_that_has_gone_is_looked_for_again(serve: Serve) -> None:
     server = serve(replies=[refuses(404, "The model does not exist.")])
     remote = Remote(server)
