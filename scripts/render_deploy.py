@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from vision.serving.launch import shell_lines
+from vision.serving.launch import EVERYWHERE, shell_lines
 from vision.serving.selection import serving_plan
 from vision.serving.servers import SERVERS
 from vision.serving.types import ServingPlan, Step
@@ -77,7 +77,7 @@ def rendered() -> dict[Path, str]:
 
 
 def command(plan: ServingPlan) -> list[str]:
-    return list(arguments(plan, "0.0.0.0", SERVER.port))
+    return list(arguments(plan, EVERYWHERE, SERVER.port))
 
 
 def compose(told: Descriptor) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 
 from vision.serving.types import ServingPlan, Step
 from vision.variants.hardware import Vendor
 
 # Filled in by whoever runs the command: a key in a command line would show in the list of processes.
 API_KEY = '"$(cat <key file>)"'
+
+# For servers that ask for a key, which others are to reach.
+EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 # Variables by which drivers show a process some of the GPUs, and what stands before the numbers.
 _SHOWN: dict[Vendor, tuple[str, str]] = {
@@ -34,6 +38,26 @@ def devices_of(plan: ServingPlan, replica: int | None = None) -> dict[str, str]:
         return {}
     shown = _SHOWN.get(plan.vendor)
     return {} if shown is None else {shown[0]: shown[1] + ",".join(str(device) for device in used)}
+
+
+def replica_steps(plan: ServingPlan, port: int, argv: Callable[[int], tuple[str, ...]]) -> tuple[Step, ...]:
+    """A process for each replica on a machine, with its own GPUs and port. `argv`: the command for a port."""
+    inside = plan.replicas // plan.nodes
+    where = f"on each of the {plan.nodes} nodes" if plan.nodes > 1 else "on the server"
+    return tuple(
+        Step(
+            where=where if inside == 1 else f"{where}, replica {i + 1} of {inside}",
+            argv=argv(port + i),
+            env=devices_of(plan, i if inside > 1 else None),
+        )
+        for i in range(inside)
+    )
+
+
+def endpoints_of(plan: ServingPlan, port: int, processes: int, host: str = "<address>") -> tuple[str, ...]:
+    """Where so many processes on each machine answer."""
+    hosts = [f"<address of node {i}>" for i in range(plan.nodes)] if plan.nodes > 1 else [host]
+    return tuple(f"http://{name}:{port + i}/v1" for name in hosts for i in range(processes))
 
 
 def shell_lines(step: Step) -> list[str]:

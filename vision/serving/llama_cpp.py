@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from vision.serving.launch import API_KEY, client_of, devices_of
+from vision.serving.launch import API_KEY, EVERYWHERE, client_of, endpoints_of, replica_steps
 from vision.serving.servers import GGUF_REPOSITORIES, SERVERS, original_repository
-from vision.serving.types import Launch, ServingPlan, Step
+from vision.serving.types import Launch, ServingPlan
 from vision.variants.catalogue import variant_named
 
 
-def launch(plan: ServingPlan, host: str = "0.0.0.0") -> Launch:  # noqa: S104 - a server for others; its key is in needs
+def launch(plan: ServingPlan) -> Launch:
     """A process for each replica on a machine."""
     server = SERVERS["llama.cpp"]
-    inside = plan.replicas // plan.nodes
-    where = f"on each of the {plan.nodes} nodes" if plan.nodes > 1 else "on the server"
-    steps = tuple(
-        Step(
-            where=where if inside == 1 else f"{where}, replica {i + 1} of {inside}",
-            argv=arguments(plan, host, server.port + i),
-            env={"LLAMA_API_KEY": API_KEY} | devices_of(plan, i if inside > 1 else None),
-        )
-        for i in range(inside)
-    )
-    hosts = [f"<address of node {i}>" for i in range(plan.nodes)] if plan.nodes > 1 else ["<address>"]
-    endpoints = tuple(f"http://{name}:{server.port + i}/v1" for name in hosts for i in range(inside))
+    steps = replica_steps(plan, server.port, lambda port: arguments(plan, EVERYWHERE, port))
+    endpoints = endpoints_of(plan, server.port, plan.replicas // plan.nodes)
     return Launch(
         server="llama.cpp",
         version=server.version,
         model=plan.variant,
         needs=_files(plan),
-        steps=steps,
+        steps=tuple(step.model_copy(update={"env": {"LLAMA_API_KEY": API_KEY} | step.env}) for step in steps),
         endpoints=endpoints,
         client=client_of(endpoints),
     )
@@ -43,7 +33,7 @@ def projector_file(plan: ServingPlan) -> str:
 
 
 def arguments(plan: ServingPlan, host: str, port: int) -> tuple[str, ...]:
-    """`-c` counts all slots together: each gets a whole context."""
+    """`llama-server` with every number of the plan. Its context counts all slots together: each gets a whole one."""
     argv = ["llama-server", "--model", weights_file(plan), "--mmproj", projector_file(plan), "--alias", plan.variant]
     argv += ["--host", host, "--port", str(port)]
     argv += ["--ctx-size", str(plan.context * plan.sequences), "--parallel", str(plan.sequences)]

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from vision.serving.launch import client_of, devices_of
+from vision.serving.launch import client_of, endpoints_of, replica_steps
 from vision.serving.servers import SERVERS
-from vision.serving.types import Launch, ServingPlan, Step
+from vision.serving.types import Launch, ServingPlan
 
 # Loopback: LMDeploy takes its keys from the command line alone, where every user of the machine reads them.
 _HOST = "127.0.0.1"
 _VISION_BATCH = 1
 
 
-def launch(plan: ServingPlan, host: str = _HOST) -> Launch:
+def launch(plan: ServingPlan) -> Launch:
     """A process for each replica on a machine, each on its own GPUs and port."""
     server = SERVERS["lmdeploy"]
-    inside = plan.replicas // plan.nodes
-    where = f"on each of the {plan.nodes} nodes" if plan.nodes > 1 else "on the GPU server"
-    steps = tuple(
-        Step(
-            where=where if inside == 1 else f"{where}, replica {i + 1} of {inside}",
-            argv=arguments(plan, host, server.port + i),
-            env=devices_of(plan, i if inside > 1 else None),
-        )
-        for i in range(inside)
-    )
-    hosts = [f"<address of node {i}>" for i in range(plan.nodes)] if plan.nodes > 1 else ["127.0.0.1"]
-    endpoints = tuple(f"http://{name}:{server.port + i}/v1" for name in hosts for i in range(inside))
+    endpoints = endpoints_of(plan, server.port, plan.replicas // plan.nodes, _HOST)
     return Launch(
         server="lmdeploy",
         version=server.version,
         model=plan.variant,
         needs=(f"pip install lmdeploy=={server.version}",),
-        steps=steps,
+        steps=replica_steps(plan, server.port, lambda port: arguments(plan, _HOST, port)),
         endpoints=endpoints,
-        client=client_of(endpoints, key=False),
+        client=client_of(endpoints, key=plan.nodes > 1),
         notes=_notes(plan),
     )
 
@@ -51,6 +40,7 @@ def cache_share(plan: ServingPlan) -> float:
 
 
 def arguments(plan: ServingPlan, host: str, port: int) -> tuple[str, ...]:
+    """`lmdeploy serve api_server` with every number of the plan."""
     argv = ["lmdeploy", "serve", "api_server", plan.repository]
     if plan.revision:
         argv += ["--revision", plan.revision]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from vision.serving.launch import API_KEY, client_of, devices_of
+from vision.serving.launch import API_KEY, EVERYWHERE, client_of, devices_of, endpoints_of
 from vision.serving.servers import SERVERS
 from vision.serving.types import Launch, ServingPlan, Step
 
@@ -14,10 +14,10 @@ _MASTER_PORT = 29501
 _USUAL_TILES = 12
 
 
-def launch(plan: ServingPlan, host: str = "0.0.0.0") -> Launch:  # noqa: S104 - a server for others; its key is in needs
+def launch(plan: ServingPlan) -> Launch:
     """How to start it: once, once on each machine (replicas), or once with a rank on each (one replica over all)."""
     server = SERVERS["vllm"]
-    argv, devices = arguments(plan, host, server.port), devices_of(plan)
+    argv, devices = arguments(plan, EVERYWHERE, server.port), devices_of(plan)
     env = {"VLLM_API_KEY": API_KEY} | devices
     if plan.spans_nodes:
         steps = tuple(
@@ -25,12 +25,10 @@ def launch(plan: ServingPlan, host: str = "0.0.0.0") -> Launch:  # noqa: S104 - 
             for rank in range(plan.nodes)
         )
         endpoints = (f"http://{_HEAD}:{server.port}/v1",)
-    elif plan.nodes > 1:
-        steps = (Step(where=f"on each of the {plan.nodes} nodes", argv=argv, env=env),)
-        endpoints = tuple(f"http://<address of node {i}>:{server.port}/v1" for i in range(plan.nodes))
     else:
-        steps = (Step(where="on the GPU server", argv=argv, env=env),)
-        endpoints = (f"http://<address>:{server.port}/v1",)
+        where = f"on each of the {plan.nodes} nodes" if plan.nodes > 1 else "on the server"
+        steps = (Step(where=where, argv=argv, env=env),)
+        endpoints = endpoints_of(plan, server.port, 1)
     return Launch(
         server="vllm",
         version=server.version,

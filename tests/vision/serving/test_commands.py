@@ -196,6 +196,7 @@ def test_no_key_stands_in_a_command_line():
 def test_a_server_without_keys_outside_its_command_line_listens_on_loopback():
     launch = launch_of(planned("lmdeploy", machine(24)))
     assert "127.0.0.1" in launch.steps[0].argv and "0.0.0.0" not in launch.steps[0].argv
+    assert launch.endpoints == ("http://127.0.0.1:23333/v1",) and "--endpoint-key-file" not in launch.client
 
 
 def test_llama_cpp_tells_which_files_it_needs_and_how_they_are_made():
