@@ -133,6 +133,8 @@ def _plan(task: Task, best: Way, rejected: tuple[Rejected, ...]) -> ServingPlan:
 def _sequences(server: Server, way: Way) -> int:
     """Answers side by side: as many usual prompts as the KV cache holds; a slot of llama.cpp takes a whole context."""
     capacity = way.candidate.capacity
+    if way.group is None:  # memory would do for more, the processor would not
+        return capacity.batch
     if server.name == "llama.cpp":
         return max(capacity.batch, min(way.pool // capacity.context, _MOST_SLOTS))
     return max(capacity.batch, min(way.pool // USUAL_TOKENS, _MOST_SEQUENCES))
