@@ -10,7 +10,7 @@ from vision.types import Box, Frozen
 class EngineUsed(Frozen):
     """Which engine worked, and why it was chosen."""
 
-    name: str = Field(description="ocr (embedded) or internvl")
+    name: str = Field(description="ocr (embedded), internvl, or remote: another model on somebody's server")
     variant: str | None = None
     revision: str | None = None
     quantisation: str | None = None
