@@ -61,7 +61,8 @@ def arguments(plan: ServingPlan, host: str, port: int) -> tuple[str, ...]:
     argv += ["--max-num-batched-tokens", str(plan.step_tokens)]
     argv += ["--gpu-memory-utilization", f"{plan.memory_share:.2f}"]
     argv += ["--limit-mm-per-prompt", _json(_limits(plan)), "--mm-processor-kwargs", _json(_processor(plan))]
-    return tuple(argv)
+    # Without it vLLM refuses every request that says how many tiles it wants, as ours do.
+    return (*argv, "--trust-request-mm-kwargs")
 
 
 def _limits(plan: ServingPlan) -> dict[str, object]:
@@ -93,10 +94,9 @@ def _package(plan: ServingPlan) -> str:
 
 
 def _notes(plan: ServingPlan) -> tuple[str, ...]:
-    notes = []
-    if plan.max_tiles > _USUAL_TILES:
-        most = f"a request may ask for up to {plan.max_tiles} tiles a picture, as ours do"
-        notes.append(f"{most}; one that does not ask gets {_USUAL_TILES}")
+    most = f"a request may ask for up to {plan.max_tiles} tiles a picture, as ours do"
+    usual = min(plan.max_tiles, _USUAL_TILES)
+    notes = [f"--trust-request-mm-kwargs: {most}, so give the key to clients you trust; without asking it is {usual}"]
     if plan.remote_code:
         notes.append(
             f"--trust-remote-code: {plan.repository} describes itself in Python of its own, which vLLM runs; "

@@ -22,7 +22,14 @@ from vision.serving.types import Launch, ServerName, ServingPlan, Step
 from vision.variants.hardware import Hardware
 
 KNOWN = json.loads((Path(__file__).parent / "options.json").read_text(encoding="utf-8"))
-SWITCHES = {"--trust-remote-code", "--headless", "--enable-prefix-caching", "--enable-abort-handling", "--no-slots"}
+SWITCHES = {
+    "--trust-request-mm-kwargs",
+    "--trust-remote-code",
+    "--headless",
+    "--enable-prefix-caching",
+    "--enable-abort-handling",
+    "--no-slots",
+}
 HOPPER = (9, 0)
 
 
@@ -77,6 +84,7 @@ def test_commands_parse_back_to_the_plan():
                 assert float(options["gpu_memory_utilization"]) == plan.memory_share
                 assert int(options["max_num_batched_tokens"]) >= 256 * (plan.max_tiles + 1)
                 assert json.loads(options["limit_mm_per_prompt"])["image"] == plan.max_frames
+                assert "trust_request_mm_kwargs" in options  # else vLLM refuses requests that name their tiles
                 assert ("trust_remote_code" in options) == plan.remote_code
             elif plan.server == "lmdeploy":
                 assert (int(options["session_len"]), int(options["tp"])) == (plan.context, plan.tensor)
