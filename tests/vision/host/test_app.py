@@ -309,6 +309,13 @@ async def test_another_model_is_404(host: Host) -> None:
     assert (asked.status, asked.json["error"]["code"]) == (404, "unknown_variant")
 
 
+async def test_a_schema_that_an_answer_would_not_be_held_to_is_refused(host: Host) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    asked = await host.ask(response_format=form).ended()
+    assert (asked.status, asked.json["error"]["code"]) == (400, "invalid_argument")
+    assert "response_format" in asked.json["error"]["message"] and asked.json["error"]["hint"]
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/absent", 404), ("GET", "/shutdown", 405)])
 async def test_a_wrong_path_or_method_is_told_in_json(host: Host, method: str, path: str, status: int) -> None:
     asked = await host.send(method, path).ended()
