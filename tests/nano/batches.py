@@ -28,10 +28,10 @@ TOWER: dict[str, float] = {
     "large": 2,
     "tiles": 0.7,
     "thumbnail": 1,
-    "chart": 1.5,
+    "chart": 3,
 }
 TOWER |= {"count": 0.5, "boxes": 4}
-ONE_TILE: dict[str, float] = {"text": 3, "lines": 2, "shapes": 3, "chart": 3, "count": 2, "boxes": 2}
+ONE_TILE: dict[str, float] = {"text": 2.5, "document": 1, "lines": 2, "shapes": 3, "chart": 3, "count": 2, "boxes": 2}
 TASKS = ONE_TILE | {"large": 2, "tiles": 2, "thumbnail": 0.7, "images": 3, "frames": 3, "motion": 2}
 _IGNORED = -100
 # What seeing a tile costs, in tokens of the text model.
@@ -44,6 +44,8 @@ _PARTS = 4
 _BRANCHES = 8
 # Of the conversations, in which a second question follows that has nothing to do with the first.
 _SECOND = 0.15
+# Tokens of an answer that count in full.
+_LONG = 14
 Kinds = Literal["tower", "one-tile", "all"]
 
 
@@ -51,7 +53,7 @@ class Row(NamedTuple):
     """Conversations about the same pictures: what they begin with, and behind it each as a branch of its own.
 
     `branches`: of each token its conversation's number from 1, or 0 of what they share; `weights`: of each token of an
-    answer, so that a long one counts more than a short one, but not as often as it has tokens. `tiles`: (tiles, side,
+    answer, less in the longest. `tiles`: (tiles, side,
     side, 3) uint8; `labels`: (tiles, patches, labels).
     """
 
@@ -145,10 +147,11 @@ def _conversation(
 
 
 def _weights(targets: Sequence[int]) -> list[float]:
+    """A long answer counts as one of so many tokens."""
     weights: list[float] = []
     for answer, tokens in groupby(targets, lambda token: token != _IGNORED):
         count = len(list(tokens))
-        weights += [count**-0.5 if answer else 0.0] * count
+        weights += [min(1.0, _LONG / count) if answer else 0.0] * count
     return weights
 
 
@@ -165,8 +168,11 @@ def tower_batch(make: Maker, tiles: int) -> Batch:
     return Batch(_pixels(np.stack(pixels)), torch.from_numpy(np.stack(labels)))
 
 
-def batches(make: Maker, kinds: dict[str, float], scenes: int, tokenizer: Any) -> list[Batch]:
-    """Batches of about the same work each, the shortest rows in the first, the longest in the last."""
+def batches(make: Maker, kinds: dict[str, float], scenes: int, tower: bool, tokenizer: Any) -> list[Batch]:
+    """Batches of about the same work each, the shortest rows in the first, the longest in the last.
+
+    `tower`: whether it learns too, for which there are more tiles.
+    """
     rows: list[Row] = []
     for kind in make.chance.choices(list(kinds), list(kinds.values()), k=scenes):
         scene = draw(make, kind)
@@ -176,21 +182,28 @@ def batches(make: Maker, kinds: dict[str, float], scenes: int, tokenizer: Any) -
     ends = [0, *(int(np.searchsorted(work, work[-1] * part / _PARTS)) for part in range(1, _PARTS)), len(rows)]
     answers = sum(sum(row.weights) for row in rows)
     return [
-        _padded(part, tower_batch(make, _MORE_TILES), sum(sum(row.weights) for row in part) / answers, tokenizer)
+        _padded(
+            part,
+            tower_batch(make, _MORE_TILES) if tower else None,
+            sum(sum(row.weights) for row in part) / answers,
+            tokenizer,
+        )
         for part in (rows[start:end] for start, end in pairwise(ends))
         if part
     ]
 
 
-def _padded(rows: Sequence[Row], more: Batch, share: float, tokenizer: Any) -> Batch:
+def _padded(rows: Sequence[Row], more: Batch | None, share: float, tokenizer: Any) -> Batch:
     longest = max(len(row.ids) for row in rows)
 
     def padded(name: str, filler: float) -> torch.Tensor:
         values = [getattr(row, name) for row in rows]
         return torch.tensor([value + [filler] * (longest - len(value)) for value in values])
 
-    pixels = torch.cat([_pixels(np.concatenate([row.tiles for row in rows])), more.pixels])
-    labels = torch.cat([torch.from_numpy(np.concatenate([row.labels for row in rows])), more.labels])
+    pixels = _pixels(np.concatenate([row.tiles for row in rows]))
+    labels = torch.from_numpy(np.concatenate([row.labels for row in rows]))
+    if more is not None:
+        pixels, labels = torch.cat([pixels, more.pixels]), torch.cat([labels, more.labels])
     ids, targets = padded("ids", tokenizer.pad_token_id), padded("targets", _IGNORED)
     weights = padded("weights", 0.0)
     return Batch(pixels, labels, share, ids, targets, weights, padded("branches", -1), padded("positions", 0))
@@ -203,8 +216,8 @@ def _pixels(tiles: np.ndarray) -> torch.Tensor:
 class Stream(IterableDataset[list[Batch]]):
     """Batches without end; each item is what one step learns from."""
 
-    def __init__(self, kinds: Kinds, size: int, seed: str, tokenizer: Any) -> None:
-        self.kinds, self.size, self.seed, self.tokenizer = kinds, size, seed, tokenizer
+    def __init__(self, kinds: Kinds, size: int, tower: bool, seed: str, tokenizer: Any) -> None:
+        self.kinds, self.size, self.tower, self.seed, self.tokenizer = kinds, size, tower, seed, tokenizer
 
     def __iter__(self) -> Iterator[list[Batch]]:
         torch.set_num_threads(1)
@@ -213,4 +226,6 @@ class Stream(IterableDataset[list[Batch]]):
             if self.kinds == "tower":
                 yield [tower_batch(make, self.size // 2) for _ in range(2)]
             else:
-                yield batches(make, ONE_TILE if self.kinds == "one-tile" else TASKS, self.size, self.tokenizer)
+                yield batches(
+                    make, ONE_TILE if self.kinds == "one-tile" else TASKS, self.size, self.tower, self.tokenizer
+                )

@@ -29,8 +29,8 @@ COLOURS = {
     "black": (35, 35, 35),
 }
 BAR = len(SHAPES) + 1
-# What is known of a patch: the character, shape and colour in it (0: none), the edges of what it belongs to in patches,
-# and a bar's value. Each with its number of classes.
+# What is known of a patch: the character, shape and colour in it (0: none; a bar's character is the one it stands
+# over), the edges of what it belongs to in patches, and a bar's value. Each with its number of classes.
 LABELS = {
     "character": len(CHARACTERS) + 1,
     "shape": len(SHAPES) + 2,
@@ -43,7 +43,7 @@ LABELS = {
 }
 UNKNOWN = -100
 # Smaller than this a character cannot be read and a shape not told.
-_LEAST_CHARACTER, _LEAST_SHAPE, _WITHIN = 11.0, 8.0, 0.8
+_LEAST_CHARACTER, _LEAST_SHAPE, _LEAST_BAR, _WITHIN = 11.0, 8.0, 6.0, 0.8
 
 Box = tuple[float, float, float, float]
 
@@ -57,6 +57,11 @@ class Mark:
     shape: int = 0
     colour: int = 0
     value: int = UNKNOWN
+
+    @property
+    def least(self) -> float:
+        """Pixels from which on it can be told what it is."""
+        return _LEAST_BAR if self.shape == BAR else _LEAST_SHAPE if self.shape else _LEAST_CHARACTER
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,7 @@ class Picture:
             right, bottom = min(PATCHES, max(left + 1, round(x2))), min(PATCHES, max(top + 1, round(y2)))
             patches = found[min(top, PATCHES - 1) : bottom, min(left, PATCHES - 1) : right]
             size = min(x2 - x1, y2 - y1) * PATCH
-            if size < (_LEAST_CHARACTER if mark.character else _LEAST_SHAPE) or (
-                seen < _WITHIN * (x2 - x1) * (y2 - y1)
-            ):
+            if size < mark.least or seen < _WITHIN * (x2 - x1) * (y2 - y1):
                 patches[:] = UNKNOWN
                 continue
             patches[..., :3] = mark.character, mark.shape, mark.colour
@@ -148,10 +151,10 @@ class Canvas:
         self._blend(mask, left, top, COLOURS[colour])
         self.marks.append(Mark(box, 0, 1 + SHAPES.index(name), 1 + list(COLOURS).index(colour)))
 
-    def bar(self, colour: str, box: tuple[int, int, int, int], value: int) -> None:
+    def bar(self, name: str, colour: str, box: tuple[int, int, int, int], value: int) -> None:
         left, top, right, bottom = box
         self.pixels[top:bottom, left:right] = COLOURS[colour]
-        self.marks.append(Mark(box, 0, BAR, 1 + list(COLOURS).index(colour), value))
+        self.marks.append(Mark(box, CHARACTERS.index(name) + 1, BAR, 1 + list(COLOURS).index(colour), value))
 
     def line(self, box: tuple[int, int, int, int]) -> None:
         left, top, right, bottom = box

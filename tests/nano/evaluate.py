@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import AutoTokenizer, InternVLForConditionalGeneration
@@ -27,7 +27,8 @@ from vision.host.tiling import normalised
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 _AT_ONCE = 24
-_MOST_TOKENS = 40
+MOST_TOKENS = 40
+_VALUE = re.compile(r"\d+")
 _BOX = re.compile(r"\[\[(\d+), (\d+), (\d+), (\d+)\]\]")
 Asked = tuple[Scene, list[Question]]
 
@@ -55,9 +56,12 @@ def right(question: Question, said: str) -> bool:
     """Boxes with IoU of at least 0.5, values within 5 %, all else to the letter."""
     if question.task == "box":
         wanted, found = _BOX.search(question.answer), _BOX.search(said)
-        return bool(wanted and found) and _iou(_numbers(wanted), _numbers(found)) >= 0.5
+        return bool(wanted and found) and iou(_numbers(wanted), _numbers(found)) >= 0.5
     if question.task == "chart":
-        return said.isdecimal() and abs(int(said) - int(question.answer)) <= 0.05 * int(question.answer)
+        wanted, found = (
+            int(_VALUE.findall(text)[-1]) if _VALUE.search(text) else -1 for text in (question.answer, said)
+        )
+        return abs(found - wanted) <= 0.05 * wanted
     return said == question.answer
 
 
@@ -65,7 +69,7 @@ def _numbers(found: re.Match[str] | None) -> list[int]:
     return [int(number) for number in found.groups()] if found else []
 
 
-def _iou(a: Sequence[int], b: Sequence[int]) -> float:
+def iou(a: Sequence[int], b: Sequence[int]) -> float:
     """Of two boxes (x1, y1, x2, y2)."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     shared = max(0, width) * max(0, height)
@@ -107,7 +111,7 @@ class Answerer:
             mask[row, longest - len(prompt.ids) :] = 1
         pixels = torch.cat([torch.from_numpy(normalised(prompt.tiles)) for prompt in prompts])
         made = self.network.generate(
-            input_ids=ids, attention_mask=mask, pixel_values=pixels, max_new_tokens=_MOST_TOKENS, do_sample=False
+            input_ids=ids, attention_mask=mask, pixel_values=pixels, max_new_tokens=MOST_TOKENS, do_sample=False
         )
         texts = self.tokenizer.batch_decode(made[:, longest:], skip_special_tokens=False)
         return [text.split("<|im_end|>")[0].replace("<|endoftext|>", "") for text in texts]
@@ -126,7 +130,11 @@ def drawn(seed: int, scenes: int, split: Any, chinese: float = 0.2) -> list[Aske
     return asked
 
 
-def judge(answerer: Answerer, asked: Sequence[Asked]) -> list[Judged]:
+class Answering(Protocol):
+    def answer(self, asked: Sequence[Asked]) -> list[str]: ...
+
+
+def judge(answerer: Answering, asked: Sequence[Asked]) -> list[Judged]:
     said = answerer.answer([(scene, questions[:1]) for scene, questions in asked])
     own = [
         (scene, [questions[0]._replace(answer=first), *questions[1:]])

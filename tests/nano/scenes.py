@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tests.nano.drawing import CHARACTERS, COLOURS, PATCH, SHAPES, SIDE, Canvas, Picture
-from tests.nano.tasks import COLOUR_ZH, PLACES, SHAPE_ZH, WAYS, Maker, Question, Scene
+from tests.nano.tasks import COLOUR_ZH, PLACES, SHAPE_ZH, WAY_ZH, WAYS, Maker, Question, Scene
 
 # Of the scenes, in which something is asked that they do not show.
 _UNKNOWN = 0.3
@@ -16,13 +16,13 @@ def draw(make: Maker, kind: str) -> Scene:
     return SCENES[kind](make)
 
 
-def _text(make: Maker) -> Scene:
-    """A number or a word, large or small, sometimes with a shape."""
+def _text(make: Maker, document: bool = False) -> Scene:
+    """A number or a word, large or small, sometimes with a shape; as a document's page often with what was read."""
     numeric = make.chance.random() < 0.5
     cells = make.chance.choice((1, 2))
     text = make.number(2, 4 * (3 - cells) - cells % 2 * 2) if numeric else make.word(4 if cells == 2 else 5)
     canvas = Canvas(make.chance)
-    shaped, low = make.chance.random() < 0.3, make.chance.random() < 0.5
+    shaped, low = document or make.chance.random() < 0.3, make.chance.random() < 0.5
     x = make.chance.randint(0, 8 // cells - len(text)) * cells * PATCH
     rows = range(4, 9 - cells, cells) if shaped and low else range(0, 5 - cells if shaped else 9 - cells, cells)
     canvas.text(text, x, make.chance.choice(rows) * PATCH, cells=cells, ink=_ink(make))
@@ -38,6 +38,8 @@ def _text(make: Maker) -> Scene:
     if make.chance.random() < _UNKNOWN:
         asked.append(Question("unknown", word if numeric else number, make.nothing))
         asked.append(_colour_of(make, None, absent))
+    if document:
+        return Scene("document", (canvas.picture(),), tuple(asked), read=make.chance.choice(("", text, text)))
     return Scene("describe", (canvas.picture(),), tuple(asked))
 
 
@@ -57,12 +59,16 @@ def _lines(make: Maker) -> Scene:
 
 def _colour_of(make: Maker, colour: str | None, shape: str) -> Question:
     text = make.say(f"What colour is the {shape}?", f"{SHAPE_ZH[shape]}是什么颜色？")
-    return Question("colour", text, make.name(colour)) if colour else Question("unknown", text, make.nothing)
+    if colour is None:
+        return Question("unknown", text, make.nothing)
+    return Question("colour", text, make.say(f"The {shape} is {colour}.", f"{SHAPE_ZH[shape]}是{COLOUR_ZH[colour]}。"))
 
 
 def _shape_of(make: Maker, colour: str, shape: str) -> Question:
     text = make.say(f"Which shape is {colour}?", f"{COLOUR_ZH[colour]}的是什么形状？")
-    return Question("colour", text, make.name(shape))
+    return Question(
+        "colour", text, make.say(f"The {colour} one is a {shape}.", f"{COLOUR_ZH[colour]}的是{SHAPE_ZH[shape]}。")
+    )
 
 
 def _layout(make: Maker) -> tuple[list[str], int, int]:
@@ -86,12 +92,16 @@ def _shapes(make: Maker, large: bool = False) -> Scene:
         x, y = i % columns * width, i // columns * height
         canvas.shape(shape, colour, make.within((x, y, x + width, y + height), 22 * (1 + large), 44 * (1 + large)))
         place = make.name(name)
-        then = Question("follow", its, make.name(colour))
+        its_colour = make.say(f"The {shape} is {colour}.", f"{SHAPE_ZH[shape]}是{COLOUR_ZH[colour]}。")
+        then = Question("follow", its, its_colour)
         what = make.say(f"Which shape is {name}?", f"{place}是什么形状？")
         hue = make.say(f"What colour is the shape {name}?", f"{place}的形状是什么颜色？")
         where = make.say(f"Where is the {shape}?", f"{SHAPE_ZH[shape]}在哪里？")
-        asked += [Question("place", what, make.name(shape), then), Question("place", hue, make.name(colour))]
-        asked += [Question("place", where, place.capitalize()), _colour_of(make, colour, shape)]
+        its_shape = make.say(f"{name.capitalize()} is a {shape}.", f"{place}是{SHAPE_ZH[shape]}。")
+        colour_there = make.say(f"{name.capitalize()} it is {colour}.", f"{place}是{COLOUR_ZH[colour]}。")
+        its_place = make.say(f"The {shape} is {name}.", f"{SHAPE_ZH[shape]}在{place}。")
+        asked += [Question("place", what, its_shape, then), Question("place", hue, colour_there)]
+        asked += [Question("place", where, its_place), _colour_of(make, colour, shape)]
         asked.append(_shape_of(make, colour, shape))
     absent = [shape for shape in SHAPES if shape not in {shape for _, shape in kinds}]
     if make.chance.random() < _UNKNOWN:
@@ -117,8 +127,9 @@ def _tiles(make: Maker) -> Scene:
         canvas.text(number, x, y, ink=_ink(make), size=11)
         text = make.say(f"What number is {name}?", f"{PLACES[name]}的数字是什么？")
         where = make.say(f"Where is the number {number}?", f"数字{number}在哪里？")
-        asked.append(Question("tile", text, number))
-        asked.append(Question("tile", where, make.name(name).capitalize()))
+        there = make.say(f"{name.capitalize()} is {number}.", f"{PLACES[name]}是{number}。")
+        asked += [Question("tile", text, there)]
+        asked.append(Question("tile", where, make.say(f"{number} is {name}.", f"{number}在{PLACES[name]}。")))
     return Scene("describe", (canvas.picture(),), tuple(asked))
 
 
@@ -133,7 +144,9 @@ def _thumbnail(make: Maker) -> Scene:
     canvas.shape(shape, colour, box, line=make.chance.randint(8, 12))
     text = make.say("Which shape do the lines form?", "线条组成了什么形状？")
     hue = make.say("What colour are the lines?", "线条是什么颜色？")
-    asked = (Question("thumbnail", text, make.name(shape)), Question("colour", hue, make.name(colour)))
+    formed = make.say(f"They form a {shape}.", f"线条组成了{SHAPE_ZH[shape]}。")
+    coloured = make.say(f"The lines are {colour}.", f"线条是{COLOUR_ZH[colour]}。")
+    asked = (Question("thumbnail", text, formed), Question("colour", hue, coloured))
     return Scene("describe", (canvas.picture(),), asked)
 
 
@@ -155,14 +168,19 @@ def _images(make: Maker) -> Scene:
             canvas.text(text, make.chance.randint(0, 4 - len(text)) * 28, make.chance.randint(0, 3) * 28, cells=2)
             what = make.say(f"What number does {image} show?", f"{image}中的数字是什么？")
             which = make.say(f"Which image shows the number {text}?", f"哪张图中有数字{text}？")
-            asked += [Question("images", what, text), Question("images", which, image)]
+            asked.append(Question("images", what, make.say(f"{image} shows {text}.", f"{image}中是{text}。")))
+            asked.append(Question("images", which, make.say(f"{text} is in {image}.", f"{text}在{image}中。")))
         else:
             canvas.shape(shape, colour, make.within((0, 0, SIDE, SIDE), 24, 70))
             which = make.say(f"Which image shows the {shape}?", f"哪张图中有{SHAPE_ZH[shape]}？")
             where = make.say(f"Which image shows something {colour}?", f"哪张图中有{COLOUR_ZH[colour]}的东西？")
             what = make.say(f"Which shape does {image} show?", f"{image}中是什么形状？")
-            asked += [Question("images", which, image), Question("images", where, image)]
-            asked.append(Question("images", what, make.name(shape)))
+            shown = make.say(f"The {shape} is in {image}.", f"{SHAPE_ZH[shape]}在{image}中。")
+            asked.append(Question("images", which, shown))
+            shown = make.say(f"The {colour} one is in {image}.", f"{COLOUR_ZH[colour]}的在{image}中。")
+            asked.append(Question("images", where, shown))
+            shown = make.say(f"{image} shows a {shape}.", f"{image}中是{SHAPE_ZH[shape]}。")
+            asked.append(Question("images", what, shown))
         pictures.append(canvas.picture())
     return Scene("describe", tuple(pictures), tuple(asked))
 
@@ -190,8 +208,13 @@ def _frames(make: Maker) -> Scene:
         which = make.say(f"In which frame is the {shape}?", f"{SHAPE_ZH[shape]}在第几帧？")
         what = make.say(f"Which shape is in Frame{number}?", f"第{number}帧中是什么形状？")
         when = make.say(f"When does the {shape} appear?", f"{SHAPE_ZH[shape]}何时出现？")
-        asked += [Question("frames", which, frame), Question("frames", what, make.name(shape))]
-        asked.append(Question("when", when, make.say(f"{times[number - 1]:.1f} s", f"{times[number - 1]:.1f}秒")))
+        seen = make.say(f"The {shape} is in {frame}.", f"{SHAPE_ZH[shape]}在{frame}。")
+        asked.append(Question("frames", which, seen))
+        seen = make.say(f"In {frame} is a {shape}.", f"{frame}中是{SHAPE_ZH[shape]}。")
+        asked.append(Question("frames", what, seen))
+        time = f"{times[number - 1]:.1f}"
+        seen = make.say(f"The {shape} appears at {time} s.", f"{SHAPE_ZH[shape]}在{time}秒出现。")
+        asked.append(Question("when", when, seen))
     return Scene("video", tuple(pictures), tuple(asked), times)
 
 
@@ -217,7 +240,8 @@ def _motion(make: Maker) -> Scene:
         canvas.shape(shape, colour, (x, y, x + size, y + size))
         pictures.append(canvas.picture())
     text = make.say(f"Which way does the {shape} move?", f"{SHAPE_ZH[shape]}向哪边移动？")
-    asked = (Question("motion", text, make.name(way).capitalize()), _colour_of(make, colour, shape))
+    moved = make.say(f"The {shape} moves {way}.", f"{SHAPE_ZH[shape]}{WAY_ZH[way]}移动。")
+    asked = (Question("motion", text, moved), _colour_of(make, colour, shape))
     return Scene("video", tuple(pictures), asked, _times(make, count))
 
 
@@ -241,12 +265,13 @@ def _chart(make: Maker) -> Scene:
     for i, (level, name) in enumerate(zip(levels, names, strict=True)):
         x = 29 + 28 * i
         colour = make.chance.choice(list(COLOURS))
-        canvas.bar(colour, (x, base - 7 * level, x + make.chance.randint(16, 24), base), level * unit)
+        canvas.bar(name, colour, (x, base - 7 * level, x + make.chance.randint(16, 24), base), level * unit)
         canvas.text(name, x - 1, 7 * PATCH, size=12)
         text = make.say(f"What is the value of {name}?", f"{name}的数值是多少？")
-        asked.append(Question("chart", text, str(level * unit)))
+        asked.append(Question("chart", text, make.say(f"{name} is {level * unit}.", f"{name}是{level * unit}。")))
     top = names[levels.index(max(levels))]
-    asked.append(Question("highest", make.say("Which bar is the highest?", "哪个柱子最高？"), top))
+    highest = make.say("Which bar is the highest?", "哪个柱子最高？")
+    asked.append(Question("highest", highest, make.say(f"The highest is {top}.", f"最高的是{top}。")))
     absent = make.chance.choice([letter for letter in CHARACTERS[10:] if letter not in names])
     text = make.say(f"What is the value of {absent}?", f"{absent}的数值是多少？")
     if make.chance.random() < _UNKNOWN:
@@ -267,10 +292,17 @@ def _count(make: Maker) -> Scene:
         x, y = cell % 4 * 28, cell // 4 * 28
         colour = make.chance.choice(list(COLOURS))
         canvas.shape(first if i < here else second, colour, make.within((x, y, x + 28, y + 28), 18, 27))
-    asked = [Question("count", make.say("How many shapes are there?", "图中一共有几个形状？"), str(here + there))]
+    asked = [
+        Question(
+            "count",
+            make.say("How many shapes are there?", "图中一共有几个形状？"),
+            make.say(f"Shapes: {here + there}.", f"形状：{here + there}。"),
+        )
+    ]
     for shape, count in ((first, here), (second, there)):
         text = make.say(f"How many {shape}{'e' * (shape == 'cross')}s are there?", f"图中有几个{SHAPE_ZH[shape]}？")
-        asked.append(Question("count", text, str(count)))
+        name = f"{shape.capitalize()}{'e' * (shape == 'cross')}s"
+        asked.append(Question("count", text, make.say(f"{name}: {count}.", f"{SHAPE_ZH[shape]}：{count}。")))
     return Scene("describe", (canvas.picture(),), tuple(asked))
 
 
@@ -343,6 +375,7 @@ def _one_shape(make: Maker, canvas: Canvas, cell: tuple[int, int, int, int], lea
 
 SCENES: dict[str, Callable[[Maker], Scene]] = {
     "text": _text,
+    "document": lambda make: _text(make, document=True),
     "lines": _lines,
     "shapes": _shapes,
     "large": lambda make: _shapes(make, large=True),

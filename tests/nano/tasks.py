@@ -16,7 +16,7 @@ from tests.nano.drawing import CHARACTERS, COLOURS, SHAPES, Picture
 from vision.chat.types import ImagePart, Message, TextPart
 from vision.prompts.charts import ask_chart
 from vision.prompts.describe import describe
-from vision.prompts.documents import transcribe
+from vision.prompts.documents import ask_pages, transcribe
 from vision.prompts.followup import follow_up
 from vision.prompts.grounding import locate
 from vision.prompts.prompt import Prompt
@@ -24,7 +24,7 @@ from vision.prompts.system import DEFAULT
 from vision.prompts.video import Frame, ask_video
 
 Split = Literal["train", "test"]
-Tool = Literal["describe", "transcribe", "chart", "locate", "video"]
+Tool = Literal["describe", "transcribe", "document", "chart", "locate", "video"]
 TILES = 12
 _TEST_SHARE = 8
 # fmt: off
@@ -66,12 +66,15 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """`questions`: what can be asked, with `tool`. `times`: of the frames, in seconds."""
+    """`questions`: what can be asked, with `tool`. `times`: of the frames, in seconds. `read`: what the recogniser
+    found on a document's page.
+    """
 
     tool: Tool
     pictures: tuple[Picture, ...]
     questions: tuple[Question, ...]
     times: tuple[float, ...] = ()
+    read: str = ""
 
 
 def messages(scene: Scene, asked: Sequence[Question], *, encode: bool = True) -> tuple[Message, ...]:
@@ -100,6 +103,8 @@ def _first(scene: Scene, parts: list[ImagePart], text: str | None) -> Prompt:
             return describe(parts, text, "normal", tiles)
         case "transcribe":
             return transcribe(parts[0], tiles)
+        case "document":
+            return ask_pages([(1, parts[0], scene.read)], text or "", tiles)
         case "chart":
             return ask_chart(parts[0], text, tiles)
         case "locate":

@@ -30,13 +30,18 @@ from scripts.tiny_checkpoint import CHAT_TEMPLATE, Shape, make_checkpoint, write
 from tests.nano.batches import TOKENS_A_TILE, Batch, Kinds, Stream
 from tests.nano.drawing import CHARACTERS, COLOURS, LABELS, PATCHES, SHAPES, SIDE, UNKNOWN
 from tests.nano.scenes import SCENES, draw
-from tests.nano.tasks import COLOUR_ZH, DEFAULT, SHAPE_ZH, Maker, messages
+from tests.nano.tasks import COLOUR_ZH, DEFAULT, PLACES, SHAPE_ZH, WAY_ZH, Maker, messages
 from vision.chat.types import TextPart
 
 NANO = Shape((192, 576, 5, 6), (192, 576, 4, 6, 2), 32, 1024, "float32")
 # What a patch's character and place in its shape are worth against the answer.
 _LABEL_WEIGHTS = {"character": 3.0, "shape": 1.0, "colour": 1.0, "value": 1.0}
 _EDGE_WEIGHT = 0.5
+# Most tokens of an answer follow from those before.
+_ANSWER_WEIGHT = 3.0
+# What is drawn towards words is this times a picture's tokens: they stay about as large as words, so that layers can
+# still write into them which frame or tile they are of.
+_BOLDNESS = 8.0
 _LABELS_BESIDE_ANSWERS = 0.25
 # Share of a step in the running mean of the weights, which is what is saved as the model.
 _MEAN = 0.01
@@ -45,8 +50,11 @@ _WARM_UP = 30
 _SHARPNESS = 1.7
 
 
-# The labels that have names, with their classes.
+# The labels that have names, and those that are numbers, with their classes.
 _NAMED = {name: LABELS[name] for name in ("character", "shape", "colour")}
+_PLACED = {name: count for name, count in LABELS.items() if name not in _NAMED}
+# Tokens a side of a tile.
+_SIDE = PATCHES // 2
 
 
 def _names() -> list[tuple[str, ...]]:
@@ -56,25 +64,35 @@ def _names() -> list[tuple[str, ...]]:
     return [(), *((character,) for character in CHARACTERS), (), *shapes, (), (), *colours]
 
 
+_WORDS_ZH = [*COLOUR_ZH.values(), *SHAPE_ZH.values(), *PLACES.values(), *WAY_ZH.values()]
+# What names the side of a tile in which a token is, for each row and each column of tokens.
+_UPPER, _LOWER = (" top", "上面", "上"), (" bottom", "下面", "下")
+_LEFT, _RIGHT = (" left", "左边", "左"), (" right", "右边", "右")
+
+
 class Nano(nn.Module):
-    """The model and, for training alone, what reads the labels off the tower."""
+    """The model and, for training alone, what reads labels off the tower, and where things are off the projector."""
 
     def __init__(self, network: Any, tokenizer: Any) -> None:
         super().__init__()
         self.network = network
         self.labels = nn.Linear(network.config.vision_config.hidden_size, sum(LABELS.values()))
-        words = torch.zeros(sum(_NAMED.values()), network.config.text_config.vocab_size)
-        for place, names in enumerate(_names()):
-            known = [ids[0] for ids in (tokenizer(name).input_ids for name in names) if len(ids) == 1]
-            words[place, known] = 1 / max(1, len(known))
+        # Of each of a token's four patches the edges and the value; and the token's own row and column.
+        self.places = nn.Linear(network.config.text_config.hidden_size, 4 * sum(_PLACED.values()) + 2 * _SIDE)
         self.words: torch.Tensor
-        self.register_buffer("words", words, persistent=False)
+        self.register_buffer("words", _shares([*_names()], tokenizer, network), persistent=False)
+        sides = [(_UPPER, _LOWER)[row >= _SIDE // 2] for row in range(_SIDE) for _ in range(_SIDE)]
+        across = [(_LEFT, _RIGHT)[column >= _SIDE // 2] for _ in range(_SIDE) for column in range(_SIDE)]
+        self.sides: torch.Tensor
+        shares = _shares(sides, tokenizer, network) + _shares(across, tokenizer, network)
+        self.register_buffer("sides", shares, persistent=False)
 
-    def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, float]]:
-        """(of the labels, of the answers, what was right)."""
+    def losses(self, batch: Batch, tower: bool) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, float]]:
+        """(of the labels, of the answers, what was right). `tower`: whether it learns too."""
         model = self.network.model
-        patches = model.vision_tower(pixel_values=batch.pixels).last_hidden_state[:, 1:]
-        seen, right = self._label_loss(patches, batch.labels)
+        with torch.set_grad_enabled(tower):
+            patches = model.vision_tower(pixel_values=batch.pixels).last_hidden_state[:, 1:]
+            seen, right = self._label_loss(patches, batch.labels) if tower else (torch.zeros(()), {})
         if batch.ids is None or batch.targets is None or batch.branches is None:
             return seen, None, right
         places = batch.ids == self.network.config.image_token_id
@@ -82,7 +100,8 @@ class Nano(nn.Module):
         side = round(patches.shape[1] ** 0.5)
         shuffled = model.pixel_shuffle(patches.reshape(len(patches), side, side, -1), scale_factor=0.5)
         features = model.multi_modal_projector(shuffled.reshape(len(patches), TOKENS_A_TILE, -1))
-        seen = seen + self._named_loss(features, batch.labels[: len(features)])
+        labels = batch.labels[: len(features)]
+        seen = seen + self._named_loss(features, labels) + self._placed_loss(features, labels)
         embedded = model.language_model.embed_tokens(batch.ids)
         embedded = embedded.masked_scatter(places[..., None], features.to(embedded.dtype))
         hidden = model.language_model(
@@ -97,21 +116,33 @@ class Nano(nn.Module):
         right["answer"] = (logits.argmax(-1) == wanted[chosen]).float().mean().item()
         weights = batch.weights[:, 1:][chosen]
         lost = functional.cross_entropy(logits, wanted[chosen], reduction="none")
-        return seen, (weights * lost).sum() / weights.sum(), right
+        return seen, _ANSWER_WEIGHT * (weights * lost).sum() / weights.sum(), right
 
     def _named_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """How far what the projector makes of a picture is from the words for what is there."""
-        side = PATCHES // 2
+        """How far what the projector makes of a picture is from the words for what is there, and on which side."""
         starts = torch.tensor([0, *itertools.accumulate(_NAMED.values())][: len(_NAMED)])
-        classes = labels[..., : len(_NAMED)].clamp(min=0) + starts
-        patches = (
-            classes.reshape(-1, side, 2, side, 2, len(_NAMED)).transpose(2, 3).reshape(-1, side**2, 4 * len(_NAMED))
-        )
-        wanted = self.words.float()[patches].sum(-2)
+        classes = _of_tokens(labels[..., : len(_NAMED)].clamp(min=0) + starts).flatten(2)
+        wanted = self.words.float()[classes].sum(-2)
         there = wanted.sum(-1) > 0
+        wanted = wanted + self.sides.float()
         embeddings = self.network.model.language_model.embed_tokens.weight
-        said = (features[there] @ embeddings.T).float().log_softmax(-1)
+        said = (_BOLDNESS * features[there] @ embeddings.T).float().log_softmax(-1)
         return -(wanted[there] / wanted[there].sum(-1, keepdim=True) * said).sum(-1).mean()
+
+    def _placed_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """How far where things are, and the bars' values, is from being read off what the projector makes."""
+        logits = self.places(features).float()
+        rows, columns, rest = logits.split([_SIDE, _SIDE, 4 * sum(_PLACED.values())], -1)
+        index = torch.arange(_SIDE**2).expand(logits.shape[:2])
+        total = functional.cross_entropy(rows.transpose(1, 2), index // _SIDE)
+        total = total + functional.cross_entropy(columns.transpose(1, 2), index % _SIDE)
+        wanted = _of_tokens(labels[..., len(_NAMED) :])
+        parts = rest.unflatten(-1, (4, -1)).split(list(_PLACED.values()), -1)
+        for place, part in enumerate(parts):
+            known = wanted[..., place] != UNKNOWN
+            if known.any():
+                total = total + functional.cross_entropy(part[known], wanted[..., place][known])
+        return _EDGE_WEIGHT * total
 
     def _label_loss(self, patches: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
         total = torch.zeros(())
@@ -130,6 +161,22 @@ class Nano(nn.Module):
             if something.any():
                 right[name] = (logits.argmax(-1) == wanted)[something].float().mean().item()
         return total, right
+
+
+def _shares(names: Sequence[Sequence[str]], tokenizer: Any, network: Any) -> torch.Tensor:
+    """(names, vocabulary): the words for each that are one token, sharing 1."""
+    shares = torch.zeros(len(names), network.config.text_config.vocab_size)
+    for place, words in enumerate(names):
+        known = [ids[0] for ids in (tokenizer(word).input_ids for word in words) if len(ids) == 1]
+        shares[place, known] = 1 / max(1, len(known))
+    return shares
+
+
+def _of_tokens(labels: torch.Tensor) -> torch.Tensor:
+    """(tiles, patches, labels) to (tiles, tokens, 4, labels): what pixel shuffle puts into a token."""
+    count = labels.shape[-1]
+    apart = labels.reshape(-1, _SIDE, 2, _SIDE, 2, count).transpose(2, 3)
+    return apart.reshape(-1, _SIDE**2, 4, count)
 
 
 def _mask(branches: torch.Tensor) -> torch.Tensor:
@@ -181,13 +228,15 @@ def corpus() -> list[str]:
             for question in scene.questions:
                 said = messages(scene, [question], encode=False)
                 parts = [part.text for message in said for part in message.parts if isinstance(part, TextPart)]
-                texts += [_spelled(text) for text in (*parts, question.answer)]
-    return [*texts, *["system\n", "user\n", "assistant\n", _spelled(DEFAULT)] * 50]
+                around = [part.replace(question.text or "\n", "\n") for part in parts]
+                texts += [*around, *(_spelled(text) for text in (question.text or "", question.answer))]
+    return [*texts, *["system\n", "user\n", "assistant\n", DEFAULT] * 50]
 
 
 def _spelled(text: str) -> str:
-    """Capitals in a row become a blank, so that what stands in pictures is spelled."""
-    return re.sub("[A-Z]{2,}", " ", text)
+    """Capitals in a row become a break, so that what stands in pictures is spelled; of Chinese only names are words."""
+    text = re.sub("[A-Z]{2,}", "\n", text)
+    return re.sub(f"({'|'.join(_WORDS_ZH)}|[\u3000-\uffef])", r"\n\1\n", text)
 
 
 def save(folder: Path, place: tuple[int, int], learner: Learner, tokenizer: Any) -> None:
@@ -214,7 +263,7 @@ def _of_tower(name: str) -> bool:
 @dataclass(frozen=True)
 class Stage:
     """`kinds`: of scenes; `size`: tiles of the tower's stage, scenes of the others a step. The rate rises at the
-    beginning, stays, and falls to nothing over the last `decay` steps; the tower learns at `tower_share` of it.
+    beginning, stays, and falls to nothing over the last `decay` steps; the tower learns at `tower_share` of it, or not.
     """
 
     kinds: Kinds
@@ -224,14 +273,18 @@ class Stage:
     tower_share: float = 1.0
     decay: int = 0
 
+    @property
+    def tower(self) -> bool:
+        return self.tower_share > 0
+
     def share_of_rate(self, step: int) -> float:
         return min(1.0, (step + 1) / _WARM_UP, max(0.02, (self.steps - step) / max(1, self.decay)))
 
 
 RECIPE = (
-    Stage("tower", 1600, 80, 1.5e-3),
-    Stage("one-tile", 2500, 16, 2.5e-3, tower_share=0.25),
-    Stage("all", 7000, 16, 2e-3, tower_share=0.25, decay=2500),
+    Stage("tower", 2500, 80, 1.5e-3, decay=800),
+    Stage("one-tile", 1500, 16, 2.5e-3, tower_share=0),
+    Stage("all", 3600, 16, 2e-3, tower_share=0, decay=1400),
 )
 
 
@@ -253,9 +306,9 @@ class Learner:
             other.data = own.data
         tower = [value for name, value in self.kept.items() if _of_tower(name)]
         text = [value for name, value in self.kept.items() if not _of_tower(name)]
-        groups: list[dict[str, Any]] = [{"params": tower, "share": 1.0}]
+        groups: list[dict[str, Any]] = [{"params": tower, "share": stage.tower_share}] if stage.tower else []
         if stage.kinds != "tower":
-            groups = [{"params": tower, "share": stage.tower_share}, {"params": text, "share": 1.0}]
+            groups.append({"params": text, "share": 1.0})
         self.optimizer = torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.02)
         self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
 
@@ -281,13 +334,12 @@ class Learner:
                 mean.lerp_(kept, max(_MEAN, 1 / (number + 1)))
         return right
 
-    @staticmethod
-    def _learn(nano: Nano, batches: Sequence[Batch]) -> dict[str, float]:
+    def _learn(self, nano: Nano, batches: Sequence[Batch]) -> dict[str, float]:
         """What was right, on average."""
         found: list[dict[str, float]] = []
         for batch in batches:
             batch.pixels = batch.pixels.bfloat16()
-            seen, answered, right = nano.losses(batch)
+            seen, answered, right = nano.losses(batch, self.stage.tower)
             labels = seen / 2 / len(batches)
             (labels if answered is None else answered * batch.share + _LABELS_BESIDE_ANSWERS * labels).backward()
             right["loss"] = (seen if answered is None else answered).item()
@@ -320,7 +372,7 @@ def train(folder: Path, minutes: float, seed: int) -> None:
 def _stage(folder: Path, learner: Learner, tokenizer: Any, at: tuple[int, int], seed: str, ends: float) -> int:
     """The stage from step at[1] on, as far as the time goes; how far that was."""
     stage = learner.stage
-    stream = Stream(stage.kinds, stage.size, seed, tokenizer)
+    stream = Stream(stage.kinds, stage.size, stage.tower, seed, tokenizer)
     batches = iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
     said = time.monotonic()
     sums: dict[str, list[float]] = {}
