@@ -19,7 +19,9 @@ _PICTURES = re.compile(r"at most (\d+) image", re.IGNORECASE)
 _CONTEXT = re.compile(r"context (?:length|size|window)|exceed_context_size|maximum model length", re.IGNORECASE)
 # The limit in such a message: the number behind "context length (is|of)", or in parentheses behind it.
 _LENGTH = re.compile(r"context (?:length|size|window)(?: is| of)?\s*\(?(\d{3,7})", re.IGNORECASE)
-_UNKNOWN_FIELD = re.compile(r"extra|unexpected|unknown|unrecogni[sz]ed|unsupported|not (?:supported|permitted|allowed)")
+_UNKNOWN_FIELD = re.compile(
+    r"extra|unexpected|unknown|unrecogni[sz]ed|unsupported|disabled|not (?:supported|permitted|allowed)"
+)
 # Before the second time; it doubles with each.
 _WAIT_S = 0.25
 # An answer of one token in a prompt of one picture needs more; whatever is smaller is another number of the message.
@@ -82,17 +84,28 @@ def asks_again_in_s(error: VisionError, number: int) -> float | None:
     return math.inf if refusal.status == 429 else _WAIT_S * 2.0 ** (number - 1)
 
 
+def too_many_pictures(most: int) -> PromptTooLong:
+    """The error for a question with more than `most` pictures."""
+    if most == 0:
+        return PromptTooLong(
+            "the model's server takes no pictures",
+            "Serve an InternVL there, or name another model (endpoint_model).",
+            0,
+        )
+    return PromptTooLong(
+        f"the model's server takes at most {most} pictures in a question",
+        "Ask about fewer pictures at a time, or have the server allow more (vLLM: --limit-mm-per-prompt).",
+        most,
+    )
+
+
 def too_long(error: VisionError) -> PromptTooLong | None:
     """The refusal as one that a lighter question may escape; None where it is about something else."""
     refusal = error.__cause__
     if not isinstance(refusal, HttpRefusal) or refusal.status not in (400, 413, 422, 500):
         return None
     if found := _PICTURES.search(refusal.message):
-        return PromptTooLong(
-            f"the model's server takes at most {found[1]} pictures in a question",
-            "Ask about fewer pictures at a time, or have the server allow more (vLLM: --limit-mm-per-prompt).",
-            int(found[1]),
-        )
+        return too_many_pictures(int(found[1]))
     if refusal.status == 413 or _CONTEXT.search(refusal.message):
         return PromptTooLong(
             f"the question is longer than the model's server takes: {refusal.message}",

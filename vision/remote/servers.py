@@ -18,7 +18,7 @@ from vision.chat.types import Ask, ChatEvent, ImagePart
 from vision.errors import ConfigError, EngineUnavailable, InvalidArgument, VisionError
 from vision.media.tile_grid import Fit
 from vision.remote.capabilities import ASSUMED_CONTEXT, Capabilities
-from vision.remote.refusal import PromptTooLong, asks_again_in_s, too_long
+from vision.remote.refusal import PromptTooLong, asks_again_in_s, too_long, too_many_pictures
 from vision.remote.server import RemoteServer
 from vision.types import Frozen
 
@@ -132,11 +132,7 @@ class RemoteServers:
         shown = pictures(ask)
         most = capabilities.max_pictures
         if most is not None and len(shown) > most:
-            raise PromptTooLong(
-                f"the model's server takes at most {most} pictures in a question, this one has {len(shown)}",
-                "Ask about fewer pictures at a time, or have the server allow more (vLLM: --limit-mm-per-prompt).",
-                most,
-            )
+            raise too_many_pictures(most)
         if ask.json_schema is not None and not capabilities.json_schema:
             raise InvalidArgument(
                 f"the server of {capabilities.name} does not hold an answer to a JSON Schema",

@@ -208,6 +208,13 @@ async def test_too_many_pictures_are_remembered(serve: Serve) -> None:
     assert await text_of(remote, question(pictures=2)) == "A served answer."
 
 
+async def test_a_model_that_takes_no_pictures_is_said_to(serve: Serve) -> None:
+    remote = Remote(serve(replies=[refuses(400, "At most 0 image(s) may be provided in one prompt.")]))
+    for _ in range(2):
+        error = await error_of(remote)
+        assert "takes no pictures" in error.message and "endpoint_model" in error.hint
+
+
 @pytest.mark.parametrize(
     ("message", "context"),
     [
@@ -228,6 +235,11 @@ async def test_a_context_that_overflows_is_remembered(serve: Serve, message: str
     ("message", "field"),
     [
         ("Unexpected fields in the request: {'mm_processor_kwargs'}", "mm_processor_kwargs"),
+        (
+            "Per-request mm_processor_kwargs are disabled by default because they can change multimodal preprocessing "
+            "resource usage. Start the server with --trust-request-mm-kwargs only when clients are trusted.",
+            "mm_processor_kwargs",
+        ),
         ("body.top_k: Extra inputs are not permitted", "top_k"),
         ("Unrecognized request argument supplied: stream_options", "stream_options"),
     ],
