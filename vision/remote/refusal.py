@@ -12,7 +12,7 @@ import re
 
 from vision.chat.client import NoServer
 from vision.chat.faults import HttpRefusal
-from vision.errors import LimitExceeded, OutOfMemory, VisionError
+from vision.errors import ConfigError, LimitExceeded, OutOfMemory, VisionError
 from vision.remote.capabilities import Capabilities
 
 _PICTURES = re.compile(r"at most (\d+) image", re.IGNORECASE)
@@ -37,6 +37,10 @@ class PromptTooLong(LimitExceeded):
     def __init__(self, message: str, hint: str, max_pictures: int | None = None) -> None:
         super().__init__(message, hint)
         self.max_pictures = max_pictures
+
+
+class OtherModel(ConfigError):
+    """This server serves another model than the one that results name: it is not asked."""
 
 
 def learnt(known: Capabilities, error: VisionError) -> Capabilities:
@@ -73,6 +77,8 @@ def asks_again_in_s(error: VisionError, number: int) -> float | None:
     not safe, as it may have begun to work. Infinite where only another server may be asked.
     """
     refusal = error.__cause__
+    if isinstance(error, OtherModel):
+        return math.inf
     if isinstance(error, NoServer):
         return _WAIT_S * 2.0 ** (number - 1)
     if not isinstance(refusal, HttpRefusal) or isinstance(error, OutOfMemory):

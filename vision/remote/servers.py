@@ -18,7 +18,7 @@ from vision.chat.types import Ask, ChatEvent, ImagePart
 from vision.errors import ConfigError, EngineUnavailable, InvalidArgument, VisionError
 from vision.media.tile_grid import Fit
 from vision.remote.capabilities import ASSUMED_CONTEXT, Capabilities
-from vision.remote.refusal import PromptTooLong, asks_again_in_s, too_long, too_many_pictures
+from vision.remote.refusal import OtherModel, PromptTooLong, asks_again_in_s, too_long, too_many_pictures
 from vision.remote.server import RemoteServer
 from vision.types import Frozen
 
@@ -54,13 +54,15 @@ class EndpointState(Frozen):
 
 @dataclass
 class _Question:
-    """One question on its way. `heard`: something came of an answer, which is never asked for twice. `avoided`: servers
-    that others are asked before; `blamed`: those whose failure was counted, once a question.
+    """One question on its way. `heard`: something came of an answer, which is never asked for twice. `failure`: the last
+    one of a server that serves the model. `avoided`: servers that others are asked before; `blamed`: those whose
+    failure was counted, once a question.
     """
 
     server: RemoteServer
     began: float
     heard: bool = False
+    failure: VisionError | None = None
     avoided: set[str] = field(default_factory=set)
     blamed: set[str] = field(default_factory=set)
 
@@ -75,11 +77,12 @@ class RemoteServers:
         self._servers = tuple(RemoteServer(url, key, model) for url in urls)
         self._fit = fit
         self._turn = 0
+        self._name: str | None = None
 
     async def model(self) -> RemoteModel:
         """What would answer now. Raises the VisionError of the last server tried when none can."""
         error: VisionError | None = None
-        for server in self._in_turn(advance=False):
+        for server in self._servers:  # in the order given, so that it stays the same
             if server.breaker.state == "open":
                 continue
             try:
@@ -88,6 +91,7 @@ class RemoteServers:
                 server.learn(e)
                 error = e
             else:
+                self._name = found.name
                 return RemoteModel(url=server.url, servers=len(self._servers), capabilities=found)
         raise error or self._none()
 
@@ -107,8 +111,11 @@ class RemoteServers:
                 return
             except VisionError as error:
                 wait_s = self._again(question, error, number)
+                if not isinstance(error, OtherModel):
+                    question.failure = error
                 if wait_s is None:
-                    raise too_long(error) or error from error.__cause__
+                    cause = question.failure or error
+                    raise too_long(cause) or cause from cause.__cause__
                 await anyio.sleep(wait_s)
                 question.goes_to(self._chosen(question.avoided))
 
@@ -116,6 +123,11 @@ class RemoteServers:
         server = question.server
         try:
             capabilities = await server.capabilities()
+            if self._name not in (None, capabilities.name):
+                raise OtherModel(
+                    f"the server at {server.url} serves {capabilities.name}, not {self._name}",
+                    "Name the model (endpoint_model), or leave that address out.",
+                )
             prepared = await self._prepared(ask, capabilities)
             async with aclosing(server.client(capabilities).ask(prepared)) as events:
                 async for event in events:
@@ -171,14 +183,12 @@ class RemoteServers:
         question.avoided.clear()
         return wait_s if wait_s < anyio.current_effective_deadline() - anyio.current_time() else None
 
-    def _in_turn(self, *, advance: bool) -> list[RemoteServer]:
-        first = self._turn % max(1, len(self._servers))
-        self._turn += advance
-        return [*self._servers[first:], *self._servers[:first]]
-
     def _chosen(self, avoided: Set[str]) -> RemoteServer:
         """The next one in turn that is well, before those under trial. Raises EngineUnavailable."""
-        order = [server for server in self._in_turn(advance=True) if server.url not in avoided]
+        first = self._turn % max(1, len(self._servers))
+        self._turn += 1
+        in_turn = (*self._servers[first:], *self._servers[:first])
+        order = [server for server in in_turn if server.url not in avoided]
         well = [server for server in order if server.breaker.state == "closed"]
         for server in [*well, *order]:
             if server.breaker.admits():

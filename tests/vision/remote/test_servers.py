@@ -132,6 +132,18 @@ async def test_a_server_that_is_down_costs_nothing_while_another_is_up(serve: Se
     assert states[0].problem and states[0].advice and states[1].latency_ms is not None
 
 
+async def test_a_server_of_another_model_never_answers_in_the_name_of_the_first(serve: Serve) -> None:
+    first, other = serve(), serve(models=[model("InternVL3-38B")])
+    remote = Remote(first, other)
+    assert (await remote.model()).capabilities.name == "InternVL3_5-8B-HF"
+    for _ in range(4):
+        await text_of(remote)
+    assert (len(first.asked), len(other.asked)) == (4, 0)
+    first.replies = [refuses(503)] * 9
+    error = await error_of(remote)
+    assert first.asked and not other.asked and error.code == "model_loading"
+
+
 # The breaker.
 
 
