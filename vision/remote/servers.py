@@ -54,8 +54,8 @@ class EndpointState(Frozen):
 
 @dataclass
 class _Question:
-    """One question on its way. `heard`: something came of an answer, which is never asked for twice. `failure`: the last
-    one of a server that serves the model. `avoided`: servers that others are asked before; `blamed`: those whose
+    """One question on its way. `heard`: something came of an answer, which is never asked for twice. `failure`: the
+    last one of a server that serves the model. `avoided`: servers that others are asked before; `blamed`: those whose
     failure was counted, once a question.
     """
 
