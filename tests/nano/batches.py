@@ -19,6 +19,8 @@ from vision.host.prompt import IMAGE, text_of
 from vision.host.tiling import normalised
 
 TOKENS_A_TILE = (PATCHES // 2) ** 2
+# Most pictures in a row, and what a tile can be of its picture: all, the thumbnail, one of four.
+HOMES = (4, 6)
 # How often each kind of scene is drawn.
 TOWER: dict[str, float] = {
     "page": 4,
@@ -32,7 +34,8 @@ TOWER: dict[str, float] = {
 }
 TOWER |= {"count": 0.5, "boxes": 4}
 ONE_TILE: dict[str, float] = {"text": 2.5, "document": 1, "lines": 2, "shapes": 3, "chart": 3, "count": 2, "boxes": 2}
-TASKS = ONE_TILE | {"large": 2, "tiles": 2, "thumbnail": 0.7, "images": 3, "frames": 3, "motion": 2}
+TASKS = ONE_TILE | {"text": 1.5, "lines": 0.4, "shapes": 1.5, "chart": 4, "count": 4, "boxes": 2.5}
+TASKS |= {"large": 1.5, "tiles": 2.5, "thumbnail": 0.3, "images": 4, "frames": 4, "motion": 2}
 _IGNORED = -100
 # What seeing a tile costs, in tokens of the text model.
 _TILE_WORK = 35
@@ -54,7 +57,8 @@ class Row(NamedTuple):
 
     `branches`: of each token its conversation's number from 1, or 0 of what they share; `weights`: of each token of an
     answer, less in the longest. `tiles`: (tiles, side,
-    side, 3) uint8; `labels`: (tiles, patches, labels).
+    side, 3) uint8; `labels`: (tiles, patches, labels); `homes`: (tiles, 2), the number of a tile's picture and what of
+    it the tile is (HOMES).
     """
 
     ids: list[int]
@@ -64,6 +68,7 @@ class Row(NamedTuple):
     positions: list[int]
     tiles: np.ndarray
     labels: np.ndarray
+    homes: np.ndarray
 
     @property
     def work(self) -> int:
@@ -73,8 +78,8 @@ class Row(NamedTuple):
 @dataclass
 class Batch:
     """`pixels`: (tiles, 3, side, side); `labels`: (tiles, patches, labels); `ids`, `targets`, `weights`, `branches` and
-    `positions`: (rows, tokens), the targets those of the answers only. Without `ids`: for the tower alone, as are tiles
-    beyond those of the ids. `share`: of a step's answers.
+    `positions`: (rows, tokens); `homes`: (tiles, 2). Targets are those of the answers. Without `ids`: for the tower
+    alone, as are tiles beyond those of the ids. `share`: of a step's answers.
     """
 
     pixels: torch.Tensor
@@ -85,6 +90,7 @@ class Batch:
     weights: torch.Tensor | None = None
     branches: torch.Tensor | None = None
     positions: torch.Tensor | None = None
+    homes: torch.Tensor | None = None
 
 
 def conversations(scene: Scene, chance: random.Random, most: int) -> list[list[Question]]:
@@ -117,7 +123,13 @@ def encoded(scene: Scene, asked: Sequence[Sequence[Question]], tokenizer: Any) -
         branches += [number] * (len(own) - shared)
         positions += range(shared, len(own))
     tiles, labels = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    return Row(ids, targets, _weights(targets), branches, positions, tiles, labels)
+    homes = np.array([(number, home) for number, (own, _) in enumerate(pairs) for home in _homes(len(own))])
+    return Row(ids, targets, _weights(targets), branches, positions, tiles, labels, homes)
+
+
+def _homes(tiles: int) -> list[int]:
+    """0: all of a picture; 1: its thumbnail; 2 and up: its tiles."""
+    return [0] if tiles == 1 else [*range(2, tiles + 1), 1]
 
 
 def _conversation(
@@ -206,7 +218,9 @@ def _padded(rows: Sequence[Row], more: Batch | None, share: float, tokenizer: An
         pixels, labels = torch.cat([pixels, more.pixels]), torch.cat([labels, more.labels])
     ids, targets = padded("ids", tokenizer.pad_token_id), padded("targets", _IGNORED)
     weights = padded("weights", 0.0)
-    return Batch(pixels, labels, share, ids, targets, weights, padded("branches", -1), padded("positions", 0))
+    homes = torch.from_numpy(np.concatenate([row.homes for row in rows]))
+    branches, positions = padded("branches", -1), padded("positions", 0)
+    return Batch(pixels, labels, share, ids, targets, weights, branches, positions, homes)
 
 
 def _pixels(tiles: np.ndarray) -> torch.Tensor:

@@ -90,7 +90,10 @@ def _shapes(make: Maker, large: bool = False) -> Scene:
     its = make.say("What colour is it?", "它是什么颜色？")
     for i, (name, (colour, shape)) in enumerate(zip(names, kinds, strict=True)):
         x, y = i % columns * width, i // columns * height
-        canvas.shape(shape, colour, make.within((x, y, x + width, y + height), 22 * (1 + large), 44 * (1 + large)))
+        # Of two, neither is so far off the middle that left could be top as well.
+        dx, dy = width // 4 * (columns == 1), height // 4 * (rows == 1)
+        cell = (x + dx, y + dy, x + width - dx, y + height - dy)
+        canvas.shape(shape, colour, make.within(cell, 22 * (1 + large), 44 * (1 + large)))
         place = make.name(name)
         its_colour = make.say(f"The {shape} is {colour}.", f"{SHAPE_ZH[shape]}是{COLOUR_ZH[colour]}。")
         then = Question("follow", its, its_colour)
@@ -128,8 +131,9 @@ def _tiles(make: Maker) -> Scene:
         text = make.say(f"What number is {name}?", f"{PLACES[name]}的数字是什么？")
         where = make.say(f"Where is the number {number}?", f"数字{number}在哪里？")
         there = make.say(f"{name.capitalize()} is {number}.", f"{PLACES[name]}是{number}。")
-        asked += [Question("tile", text, there)]
-        asked.append(Question("tile", where, make.say(f"{number} is {name}.", f"{number}在{PLACES[name]}。")))
+        asked.append(Question("tile", text, there))
+        if len(names) == 4:  # of two, nothing shows whether they stand beside or above each other
+            asked.append(Question("tile", where, make.say(f"{number} is {name}.", f"{number}在{PLACES[name]}。")))
     return Scene("describe", (canvas.picture(),), tuple(asked))
 
 

@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, GenerationConfig, InternVLConfig, InternVLForConditionalGeneration
 
 from scripts.tiny_checkpoint import CHAT_TEMPLATE, Shape, make_checkpoint, write_processors
-from tests.nano.batches import TOKENS_A_TILE, Batch, Kinds, Stream
+from tests.nano.batches import HOMES, TOKENS_A_TILE, Batch, Kinds, Stream
 from tests.nano.drawing import CHARACTERS, COLOURS, LABELS, PATCHES, SHAPES, SIDE, UNKNOWN
 from tests.nano.scenes import SCENES, draw
 from tests.nano.tasks import COLOUR_ZH, DEFAULT, PLACES, SHAPE_ZH, WAY_ZH, Maker, messages
@@ -42,6 +42,8 @@ _ANSWER_WEIGHT = 3.0
 # What is drawn towards words is this times a picture's tokens: they stay about as large as words, so that layers can
 # still write into them which frame or tile they are of.
 _BOLDNESS = 8.0
+# Layers of the text model after which a picture's tokens shall know whose they are.
+_HOME_LAYER = 2
 _LABELS_BESIDE_ANSWERS = 0.25
 # Share of a step in the running mean of the weights, which is what is saved as the model.
 _MEAN = 0.01
@@ -61,7 +63,7 @@ def _names() -> list[tuple[str, ...]]:
     """All words for each class of the labels that have names."""
     shapes = [(name, f" {name}", f" {name}s", SHAPE_ZH[name]) for name in SHAPES]
     colours = [(name, f" {name}", COLOUR_ZH[name], f"{COLOUR_ZH[name]}的") for name in COLOURS]
-    return [(), *((character,) for character in CHARACTERS), (), *shapes, (), (), *colours]
+    return [(), *((character, f" {character}") for character in CHARACTERS), (), *shapes, (), (), *colours]
 
 
 _WORDS_ZH = [*COLOUR_ZH.values(), *SHAPE_ZH.values(), *PLACES.values(), *WAY_ZH.values()]
@@ -79,6 +81,7 @@ class Nano(nn.Module):
         self.labels = nn.Linear(network.config.vision_config.hidden_size, sum(LABELS.values()))
         # Of each of a token's four patches the edges and the value; and the token's own row and column.
         self.places = nn.Linear(network.config.text_config.hidden_size, 4 * sum(_PLACED.values()) + 2 * _SIDE)
+        self.homes = nn.Linear(network.config.text_config.hidden_size, sum(HOMES))
         self.words: torch.Tensor
         self.register_buffer("words", _shares([*_names()], tokenizer, network), persistent=False)
         sides = [(_UPPER, _LOWER)[row >= _SIDE // 2] for row in range(_SIDE) for _ in range(_SIDE)]
@@ -104,12 +107,15 @@ class Nano(nn.Module):
         seen = seen + self._named_loss(features, labels) + self._placed_loss(features, labels)
         embedded = model.language_model.embed_tokens(batch.ids)
         embedded = embedded.masked_scatter(places[..., None], features.to(embedded.dtype))
-        hidden = model.language_model(
+        out = model.language_model(
             inputs_embeds=embedded,
             attention_mask={"full_attention": _mask(batch.branches).to(embedded.dtype)},
             position_ids=batch.positions,
             use_cache=False,
-        ).last_hidden_state
+            output_hidden_states=True,
+        )
+        seen = seen + self._home_loss(out.hidden_states[_HOME_LAYER][places], batch.homes)
+        hidden = out.last_hidden_state
         wanted = batch.targets[:, 1:]
         chosen = wanted != UNKNOWN
         logits = self.network.lm_head(hidden[:, :-1][chosen]).float()
@@ -143,6 +149,12 @@ class Nano(nn.Module):
             if known.any():
                 total = total + functional.cross_entropy(part[known], wanted[..., place][known])
         return _EDGE_WEIGHT * total
+
+    def _home_loss(self, hidden: torch.Tensor, homes: torch.Tensor) -> torch.Tensor:
+        """How far it is from being read off a picture's tokens within the text model whose they are."""
+        parts = self.homes(hidden).float().split(list(HOMES), -1)
+        wanted = homes.repeat_interleave(TOKENS_A_TILE, 0)
+        return sum(functional.cross_entropy(part, wanted[:, place]) for place, part in enumerate(parts))
 
     def _label_loss(self, patches: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
         total = torch.zeros(())
@@ -284,7 +296,7 @@ class Stage:
 RECIPE = (
     Stage("tower", 2500, 80, 1.5e-3, decay=800),
     Stage("one-tile", 1500, 16, 2.5e-3, tower_share=0),
-    Stage("all", 3600, 16, 2e-3, tower_share=0, decay=1400),
+    Stage("all", 2700, 16, 2e-3, tower_share=0, decay=1300),
 )
 
 
