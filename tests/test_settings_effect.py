@@ -33,6 +33,7 @@ from vision.errors import (
     WeightsUnusable,
 )
 from vision.service import VisionService
+from vision.serving.types import ServingPlan
 from vision.variants.plan import Plan
 
 pytestmark = pytest.mark.anyio
@@ -235,7 +236,7 @@ def chosen(cache: Path, **settings: Any) -> Choice:
 
 def plan_of(cache: Path, **settings: Any) -> Plan:
     plan = chosen(cache, **settings).plan
-    assert plan is not None
+    assert isinstance(plan, Plan)
     return plan
 
 
@@ -246,6 +247,30 @@ def test_engine_demands_or_leaves_out_the_model(tmp_path: Path) -> None:
     put_weights(tmp_path, "InternVL3.5-1B")
     assert chosen(tmp_path).name == "internvl"
     assert chosen(tmp_path, engine="ocr").name == "ocr"
+
+
+def test_engine_names_a_server_that_is_started_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in ("vllm", "lmdeploy", "llama-server"):
+        (tmp_path / command).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    put_weights(tmp_path, "InternVL3.5-1B")
+    for name in ("vllm", "lmdeploy"):
+        choice = chosen(tmp_path, engine=name)
+        assert isinstance(choice.plan, ServingPlan) and choice.plan.server == name
+
+
+def test_gguf_folder_is_where_llama_cpp_s_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "llama-server").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WeightsUnusable, match="gguf_folder"):
+        chosen(tmp_path, engine="llama.cpp")
+    with pytest.raises(WeightsUnusable, match="does not hold"):
+        chosen(tmp_path, engine="llama.cpp", gguf_folder=tmp_path)
+    for name in ("InternVL3-1B-Instruct-Q8_0", "mmproj-InternVL3-1B-Instruct-Q8_0"):
+        (tmp_path / f"{name}.gguf").touch()
+    choice = chosen(tmp_path, engine="llama.cpp", gguf_folder=tmp_path)
+    assert isinstance(choice.plan, ServingPlan) and choice.folder == tmp_path
+    assert (choice.plan.variant, choice.plan.quantisation) == ("InternVL3-1B", "q8_0")
 
 
 def test_variant_names_the_model(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from vision.errors import VisionError
 from vision.machine import available_cores, memory_bytes
 from vision.remote.servers import EndpointState
 from vision.service import VisionService
+from vision.serving.types import ServingPlan
 from vision.types import Frozen
 from vision.variants.catalogue import variant_named
 from vision.variants.plan import Plan
@@ -139,7 +140,7 @@ class ManageModelResult(ToolResult):
 
 async def run(service: VisionService, parameters: ManageModelParameters, call: Call) -> ManageModelResult:
     engine, variant = service.engine, _named(parameters.variant)
-    plan: Plan | None = None
+    plan: Plan | ServingPlan | None = None
     notices: list[str] = []
     if parameters.action == "plan":
         plan = await engine.plan(variant)
@@ -163,7 +164,9 @@ def _named(variant: str | None) -> str | None:
     return None if variant is None else variant_named(variant).name
 
 
-async def _state(service: VisionService, plan: Plan | None, notices: list[str], call: Call) -> ManageModelResult:
+async def _state(
+    service: VisionService, plan: Plan | ServingPlan | None, notices: list[str], call: Call
+) -> ManageModelResult:
     settings = service.settings
     used, engines = await _engines(service)
     return ManageModelResult(
@@ -287,7 +290,8 @@ def _downloads(service: VisionService) -> tuple[DownloadState, ...]:
     )
 
 
-def _plan(plan: Plan) -> PlanState:
+def _plan(plan: Plan | ServingPlan) -> PlanState:
+    parts = plan.bytes if isinstance(plan, Plan) else (plan.bytes,)  # a server's GPUs are all alike
     return PlanState(
         variant=plan.variant,
         repository=plan.repository,
@@ -298,8 +302,8 @@ def _plan(plan: Plan) -> PlanState:
         max_tiles=plan.max_tiles,
         max_frames=plan.max_frames,
         context=plan.context,
-        memory_gib={part.device: round(part.total / _GIB, 1) for part in plan.bytes},
-        available_gib={part.device: round(part.available / _GIB, 1) for part in plan.bytes},
+        memory_gib={part.device: round(part.total / _GIB, 1) for part in parts},
+        available_gib={part.device: round(part.available / _GIB, 1) for part in parts},
         reasons=plan.reasons,
         rejected=tuple(f"{each.variant} ({each.quantisation}): {each.reason}" for each in plan.rejected),
     )

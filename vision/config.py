@@ -87,10 +87,16 @@ class Settings(Frozen):
         gt=0,
         description="Decoders, recognisers and the model end after being idle this long; their memory comes back.",
     )
-    engine: Literal["auto", "internvl", "remote", "ocr"] = Field(
+    engine: Literal["auto", "internvl", "remote", "vllm", "lmdeploy", "llama.cpp", "ocr"] = Field(
         default="auto",
         description="auto: the endpoints if any are set, else InternVL where it is set up, else the embedded engine "
-        "(ocr); internvl and remote: an error where it cannot be had.",
+        "(ocr); internvl, remote, and vllm, lmdeploy or llama.cpp, which is started when it is needed: an error where "
+        "it cannot be had.",
+    )
+    gguf_folder: Path | None = Field(
+        default=None,
+        description="Folder with the GGUF files for engine llama.cpp, as InternVL3-8B-Q8_0.gguf and "
+        "mmproj-InternVL3-8B-F16.gguf; `internvl-mcp plan --serve llama.cpp` tells how they are made.",
     )
     endpoints: tuple[Address, ...] = Field(
         default=(),

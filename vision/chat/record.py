@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHa
 
 from vision.chat.host_spec import HostSpec
 from vision.errors import AccessDenied, EngineUnavailable
+from vision.serving.types import ServingPlan
 from vision.types import Frozen
 
 _NAME = "internvl-mcp"
@@ -114,6 +115,8 @@ def host_key(spec: HostSpec) -> str:
         plan.device,
         list(plan.devices),
     ]
+    if isinstance(plan, ServingPlan):
+        same.append(plan.server)
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:16]
 
 

@@ -61,9 +61,12 @@ class Usage(Frozen):
 
 
 class Stage(Frozen):
-    """How far the work is before its first token: `done` of `total` steps of loading, seeing or prefill."""
+    """How far the work is before its first token: `done` of `total` steps of loading, seeing or prefill.
 
-    name: Literal["queued", "loading", "seeing", "prefill"]
+    `starting`: a server of others is being started, for `done` seconds so far; `total` is 0, as it does not tell.
+    """
+
+    name: Literal["queued", "starting", "loading", "seeing", "prefill"]
     done: int
     total: int
 

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from vision.chat.host_spec import HostSpec
 from vision.remote.capabilities import ASSUMED_CONTEXT
 from vision.remote.servers import RemoteModel
+from vision.serving.types import ServingPlan
 from vision.types import Frozen
 from vision.variants.hardware import Hardware
 from vision.variants.plan import Plan
@@ -37,14 +38,15 @@ class Choice(Frozen):
     """`reason`: why this engine, and why not a better one. `advice`: what would make it better, a command mostly; ""
     where nothing would.
 
-    The model is one of two: `plan` with `folder` (the checkpoint) where our own host runs it, `remote` where somebody
-    else's server does. `name` is "internvl" for an InternVL on either, "remote" for another server's model.
+    The model is one of two: `plan` with `folder` (the checkpoint) where our own host runs it, or starts a server that
+    does; `remote` where somebody else's server does. `name` is "internvl" for an InternVL on either, "remote" for
+    another server's model.
     """
 
     name: Literal["ocr", "internvl", "remote"]
     reason: str
     advice: str = ""
-    plan: Plan | None = None
+    plan: Plan | ServingPlan | None = None
     folder: Path | None = None
     remote: RemoteModel | None = None
 
@@ -61,7 +63,8 @@ class Choice(Frozen):
         return None if self.remote is None else _remote(self.remote)
 
 
-def _local(plan: Plan) -> Model:
+def _local(plan: Plan | ServingPlan) -> Model:
+    frames_at_most = isinstance(plan, ServingPlan) and plan.server == "vllm"  # its --limit-mm-per-prompt
     return Model(
         variant=plan.variant,
         revision=plan.revision,
@@ -69,6 +72,7 @@ def _local(plan: Plan) -> Model:
         device=plan.device,
         max_tiles=plan.max_tiles,
         max_frames=plan.max_frames,
+        max_pictures=plan.max_frames if frames_at_most else None,
         context=plan.context,
     )
 
@@ -114,6 +118,6 @@ class Machine(Protocol):
 
     def hardware(self) -> Hardware: ...
 
-    def plan(self, variant: str | None) -> Plan:
+    def plan(self, variant: str | None) -> Plan | ServingPlan:
         """What would run were its weights here. Raises VisionError: an unknown variant, or nothing that fits."""
         ...

@@ -22,6 +22,8 @@ from vision.prompts.prompt import Prompt, tiles_each
 from vision.prompts.system import can_think, system_prompt
 from vision.remote.refusal import PromptTooLong
 from vision.remote.servers import EndpointState
+from vision.serving.servers import TITLES
+from vision.serving.types import ServingPlan
 from vision.variants.hardware import Hardware
 from vision.variants.plan import Plan
 from vision.weights.job import Download
@@ -113,7 +115,7 @@ class Engine:
     async def hardware(self) -> Hardware:
         return await to_thread.run_sync(self._machine.hardware)
 
-    async def plan(self, variant: str | None) -> Plan:
+    async def plan(self, variant: str | None) -> Plan | ServingPlan:
         """What would run were its weights here. Raises VisionError."""
         return await to_thread.run_sync(self._machine.plan, variant)
 
@@ -195,7 +197,8 @@ class Engine:
         model = choice.model
         assert model is not None
         within_s = max(0.0, until_s - call.elapsed_s)
-        hearing = Hearing(call, model.variant, within_s, remote=choice.remote is not None)
+        starts = TITLES[choice.plan.server] if isinstance(choice.plan, ServingPlan) else model.variant
+        hearing = Hearing(call, model.variant, within_s, starts=starts, remote=choice.remote is not None)
         with anyio.move_on_after(within_s):
             chat = self._remote if choice.remote is not None else await self._chats.connect(self._spec(choice))
             async with aclosing(chat.ask(self._request(model, prompt))) as events:
@@ -256,6 +259,10 @@ class Engine:
             happened = "the model's process is still starting"
             hint = "Ask again in a little while: it goes on loading."
             error = ModelLoading(happened, hint)
+        elif hearing.starting:
+            happened = f"{hearing.starts} is still starting ({hearing.stage.done} s so far)"
+            hint = "Ask again in a little while: it goes on loading."
+            error = ModelLoading(happened, hint)
         elif hearing.loading:
             happened = f"the model is still being loaded ({hearing.loaded_percent} %)"
             hint = "Ask again in a little while: it goes on loading."
@@ -264,7 +271,7 @@ class Engine:
             happened = f"the model had no time to answer (it was at: {hearing.state()})"
             hint = "Ask again: what it has seen is kept. Less detail is faster; reply_within_s gives it more time."
             error = LimitExceeded(happened, hint)
-        if self.settings.engine in ("internvl", "remote") and not self.settings.fallback:
+        if self.settings.engine not in ("auto", "ocr") and not self.settings.fallback:
             raise error
         return f"No answer of the model: {happened}. {hint}"
 

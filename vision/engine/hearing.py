@@ -13,11 +13,14 @@ _SHOWN_CHARACTERS = 100
 
 
 class Hearing:
-    """What came so far of one answer, for which there are `within_s` seconds. `remote`: somebody else serves it."""
+    """What came so far of one answer, for which there are `within_s` seconds. `starts`: what is started where it is not
+    up, a server or the model itself; `remote`: somebody else serves it.
+    """
 
-    def __init__(self, call: Call, variant: str, within_s: float, *, remote: bool = False) -> None:
+    def __init__(self, call: Call, variant: str, within_s: float, *, starts: str = "", remote: bool = False) -> None:
         self._call = call
         self.within_s = within_s
+        self.starts = starts or variant
         self.remote = remote
         self._variant = variant
         self._parts: list[str] = []
@@ -56,7 +59,9 @@ class Hearing:
         if self._parts:
             return " ".join(self._tail.split())
         if stage is None:
-            return f"waiting for {self._variant}" if self.remote else f"starting {self._variant}"
+            return f"waiting for {self._variant}" if self.remote else f"starting {self.starts}"
+        if stage.name == "starting":
+            return f"starting {self.starts}, {stage.done} s"
         if stage.name == "loading":
             return f"loading {self._variant}, {self.loaded_percent} %"
         if stage.name == "seeing":
@@ -71,6 +76,11 @@ class Hearing:
         if stage is None or stage.name != "loading" or not stage.total:
             return 0
         return min(100, round(100 * stage.done / stage.total))
+
+    @property
+    def starting(self) -> bool:
+        """Whether a server was not up yet when last heard of."""
+        return not self._parts and self.stage is not None and self.stage.name == "starting"
 
     @property
     def loading(self) -> bool:

@@ -9,23 +9,28 @@ import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import anyio
 
-from vision.chat.client import ChatClient
 from vision.chat.host_spec import HostSpec
 from vision.chat.keeper import HostKeeper
 from vision.chat.record import host_key, read_record, state_folder
 from vision.chat.types import ImagePart
 from vision.config import Settings
-from vision.engine.chats import HostState
+from vision.engine import managed
+from vision.engine.chats import Chat, HostState
 from vision.engine.choice import Choice
 from vision.engine.engine import Engine
 from vision.engine.folder import plan_for
-from vision.errors import EngineUnavailable, UnknownVariant, VisionError, WeightsUnusable
+from vision.errors import ConfigError, EngineUnavailable, UnknownVariant, VisionError, WeightsUnusable
 from vision.media.tile_grid import Fit
 from vision.remote.servers import Fitter, RemoteServers
+from vision.serving.installed import require_command
+from vision.serving.managed import ManagedChat
+from vision.serving.servers import SERVERS, TITLES
+from vision.serving.types import Served, Server, ServingPlan
 from vision.variants import selector
 from vision.variants.catalogue import variant_named, variants
 from vision.variants.hardware import Hardware
@@ -36,6 +41,7 @@ from vision.weights.layout import hub_cache
 from vision.weights.snapshot import Checkpoint, find_snapshot, verify
 
 _HEALTH_WITHIN_S = 2.0
+_NEEDED_TO_WATCH = ("filelock", "starlette", "uvicorn")
 _NEEDED = ("torch", "transformers", "accelerate", "safetensors", "filelock", "starlette", "uvicorn")
 
 
@@ -44,7 +50,7 @@ def local_engine(settings: Settings, environment: Mapping[str, str] = os.environ
     pictures to the size that somebody else's server makes use of; without it they are sent as they are.
     """
     keeper = HostKeeper(state_folder(environment), package_version())
-    machine, chats = LocalMachine(settings, cache=hub_cache(environment)), HostChats(keeper)
+    machine, chats = LocalMachine(settings, cache=hub_cache(environment)), HostChats(keeper, fit)
     return Engine(settings, machine, chats, Downloads(), remote_servers(settings, fit))
 
 
@@ -125,17 +131,19 @@ class LocalMachine:
         try:
             return self._internvl(running)
         except VisionError as e:
-            if self._settings.engine == "internvl" and not self._settings.fallback:
+            if self._settings.engine != "auto" and not self._settings.fallback:
                 raise
             return Choice(name="ocr", reason=f"InternVL is not used: {e.message}", advice=e.hint)
 
     def hardware(self) -> Hardware:
         return self._probe()
 
-    def plan(self, variant: str | None) -> Plan:
+    def plan(self, variant: str | None) -> Plan | ServingPlan:
         """See `Machine`."""
         settings = self._pinned(variant)._settings if variant else self._settings
         hardware, request = self._probe(), request_from(settings)
+        if settings.engine in SERVERS:
+            return managed.plan_of(SERVERS[settings.engine], hardware, policy_of(settings), request)
         folder = folder_of(settings)
         if folder is not None:
             return plan_for(verify(folder), hardware, policy_of(settings), request)
@@ -147,23 +155,46 @@ class LocalMachine:
         return LocalMachine(settings, self._cache, self._probe, self._missing)
 
     def _internvl(self, running: tuple[HostSpec, ...]) -> Choice:
-        missing = self._missing()
+        engine = self._settings.engine
+        missing = [name for name in self._missing() if engine not in SERVERS or name in _NEEDED_TO_WATCH]
         if missing:
             raise EngineUnavailable(
                 f"the extra [local] is not installed ({', '.join(missing[:3])} missing)",
                 "Install it: pip install 'internvl-mcp[local]', then fetch weights: internvl-mcp pull",
             )
+        if engine in SERVERS:
+            require_command(engine)
         for spec in running:
             if self._suits(spec):
+                if isinstance(spec.plan, ServingPlan):
+                    return managed.choice_of(spec.plan, spec.folder, running=True)
                 reason = f"{_because(spec.plan)}; it is running already"
                 return Choice(name="internvl", reason=reason, plan=spec.plan, folder=spec.folder)
         folder = folder_of(self._settings)
         hardware = self._probe()
+        if engine in SERVERS:
+            return self._managed(SERVERS[engine], hardware)
         if folder is not None:
             checkpoint = verify(folder)
             plan = plan_for(checkpoint, hardware, policy_of(self._settings), request_from(self._settings))
             return Choice(name="internvl", reason=_because(plan), plan=plan, folder=folder)
         return self._from_catalogue(hardware)
+
+    def _managed(self, server: Server, hardware: Hardware) -> Choice:
+        """What a server of others runs that is started here."""
+        settings = self._settings
+        if folder_of(settings) is not None:
+            raise ConfigError(
+                f"{TITLES[server.name]} is started with the catalogue's variants, not with a checkpoint in a folder",
+                "Name one, as --variant 3.5-8B; or start the server yourself and name it with --endpoint.",
+            )
+        given = (server, hardware, policy_of(settings), request_from(settings))
+        if server.name == "llama.cpp":
+            return managed.from_gguf(*given, settings.gguf_folder)
+        checkpoints, broken = local_weights(settings, self._cache)
+        if not checkpoints:
+            raise broken[0] if broken else self._no_weights(managed.plan_of(*given))
+        return managed.from_checkpoints(*given, checkpoints)
 
     def _from_catalogue(self, hardware: Hardware) -> Choice:
         checkpoints, broken = local_weights(self._settings, self._cache)
@@ -190,7 +221,7 @@ class LocalMachine:
         except VisionError:
             return None
 
-    def _no_weights(self, best: Plan | None) -> WeightsUnusable:
+    def _no_weights(self, best: Plan | ServingPlan | None) -> WeightsUnusable:
         if self._settings.variant:
             name = variant_named(self._settings.variant).name
             return WeightsUnusable(
@@ -208,6 +239,9 @@ class LocalMachine:
     def _suits(self, spec: HostSpec) -> bool:
         """Whether a running host is what the settings ask for."""
         settings, plan = self._settings, spec.plan
+        server = plan.server if isinstance(plan, ServingPlan) else None
+        if server != (settings.engine if settings.engine in SERVERS else None):
+            return False
         folder = folder_of(settings)
         if folder is not None:
             same = spec.folder.absolute() == folder
@@ -219,7 +253,7 @@ class LocalMachine:
             same
             and settings.quantisation in ("auto", plan.quantisation)
             and settings.device in ("auto", plan.device)
-            and (spec.folder / "config.json").is_file()
+            and (server == "llama.cpp" or (spec.folder / "config.json").is_file())
         )
 
 
@@ -236,11 +270,20 @@ def _probe() -> Hardware:
 class HostChats:
     """The model hosts of this user on this machine. See `ChatSource`."""
 
-    def __init__(self, keeper: HostKeeper) -> None:
+    def __init__(self, keeper: HostKeeper, fit: Fitter | None = None) -> None:
         self.keeper = keeper
+        self._fit = fit or _as_they_are
+        self._served: dict[str, tuple[Served, RemoteServers]] = {}
 
-    async def connect(self, spec: HostSpec) -> ChatClient:
-        return await self.keeper.connect(spec)
+    async def connect(self, spec: HostSpec) -> Chat:
+        host = await self.keeper.connect(spec)
+        return ManagedChat(host, partial(self._servers_at, spec)) if isinstance(spec.plan, ServingPlan) else host
+
+    def _servers_at(self, spec: HostSpec, served: Served) -> RemoteServers:
+        key = host_key(spec)
+        if key not in self._served or self._served[key][0] != served:
+            self._served[key] = (served, RemoteServers(served.urls, served.key, spec.plan.variant, self._fit))
+        return self._served[key][1]
 
     async def running(self) -> tuple[HostState, ...]:
         if not self.keeper.folder.run.is_dir():  # nothing was ever started

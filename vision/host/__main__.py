@@ -15,6 +15,7 @@ from vision.chat.host_spec import HostSpec
 from vision.chat.record import Launch
 from vision.host.serve import serve
 from vision.host.work import Generator
+from vision.serving.types import ServingPlan
 
 _LOG_BYTES = 1 << 20
 
@@ -44,11 +45,15 @@ def _keep_log(path: Path) -> None:
     logging.captureWarnings(True)
 
 
-def _scheduler(spec: HostSpec) -> Generator:
+def _generator(spec: HostSpec) -> Generator:
+    if isinstance(spec.plan, ServingPlan):
+        from vision.serving.supervisor import Supervisor
+
+        return Supervisor(spec.plan, spec.folder)
     from vision.host.scheduler import Scheduler  # brings torch: seconds, in a thread, while clients are answered
 
     return Scheduler(spec)
 
 
 if __name__ == "__main__":
-    run(_scheduler)
+    run(_generator)

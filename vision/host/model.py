@@ -172,7 +172,7 @@ def load(spec: HostSpec, progress: Callable[[float], None]) -> Model:
 
 
 def _load(spec: HostSpec) -> Model:
-    plan, folder = spec.plan, spec.folder
+    plan, folder = spec.own, spec.folder
     config = InternVLConfig.from_pretrained(folder, local_files_only=True)
     # The key is absent in the published configurations and means True then, although most hold a head of their own.
     config.tie_word_embeddings = not _has_head(folder)

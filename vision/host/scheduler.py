@@ -101,8 +101,8 @@ class Scheduler:
         outcome: Prepared | VisionError | None = None
         try:
             if not work.cancelled:
-                wanted = work.ask.max_tiles or self._spec.plan.max_tiles
-                tiles = min(wanted, self._spec.plan.max_tiles)
+                wanted = work.ask.max_tiles or self._spec.own.max_tiles
+                tiles = min(wanted, self._spec.own.max_tiles)
                 outcome = Prepared(work, build(work.ask.messages, model.tokenizer, model.tile, tiles), since)
         except VisionError as error:
             outcome = error
@@ -127,7 +127,7 @@ class Scheduler:
             self.publish(device_bytes=model.device_bytes())
             with self._changed:
                 self._state = self._state.model_copy(update={"state": "ready", "loaded": 1.0})
-            loop = Loop(self, model, self._spec.plan)
+            loop = Loop(self, model, self._spec.own)
             loop.run()
             error = self._failure()
         except Interrupted:  # closed while it was loading

@@ -20,11 +20,14 @@ from vision.host.app import build_app
 from vision.host.late import LateGenerator
 from vision.host.lifecycle import Lifecycle
 from vision.host.work import Generator
+from vision.serving.types import ServingPlan
 
 READY = b"ready\n"
 _log = logging.getLogger(__name__)
 # How long the generator's thread may take to end. It may be inside a kernel that nothing interrupts.
 _CLOSE_S = 0.5
+# A server of others ends its own processes and gives shared memory back; it is killed before this is over.
+_CLOSE_SERVER_S = 15.0
 _GRACE_S = 1
 
 
@@ -58,7 +61,7 @@ async def _serve(launch: Launch, listener: socket.socket, generator: Generator) 
     lifecycle.keep()
     generator.start()
     await server.serve(sockets=[listener])
-    await _close(generator)
+    await _close(generator, _CLOSE_SERVER_S if isinstance(launch.spec.plan, ServingPlan) else _CLOSE_S)
 
 
 class _Server(uvicorn.Server):
@@ -78,7 +81,7 @@ def _end_on_signals(lifecycle: Lifecycle) -> None:
             loop.add_signal_handler(number, lifecycle.end_now)
 
 
-async def _close(generator: Generator) -> None:
+async def _close(generator: Generator, within_s: float) -> None:
     """Gives the generator's thread a moment to end; the process ends either way."""
     closed = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -89,7 +92,7 @@ async def _close(generator: Generator) -> None:
 
     threading.Thread(target=close, name="close-generator", daemon=True).start()
     try:
-        await asyncio.wait_for(closed.wait(), _CLOSE_S)
+        await asyncio.wait_for(closed.wait(), within_s)
     except TimeoutError:
         _log.info("the generator was still at work when the process ended")
 

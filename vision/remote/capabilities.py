@@ -6,12 +6,14 @@ No server tells everything, so what is unknown is taken at what every one of the
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal
 
 from vision.chat.client import OfferedModel
 from vision.chat.request import Dialect, TilesField
 from vision.media.tile_grid import Fit
 from vision.types import Frozen
+from vision.weights.layout import repository_of
 
 ServerKind = Literal["vllm", "sglang", "lmdeploy", "llama.cpp", "internvl-mcp", "unknown"]
 
@@ -105,6 +107,7 @@ def _tiles_field(kind: ServerKind, offered: OfferedModel) -> TilesField | None:
         return "mm_processor_kwargs.max_dynamic_patch"
     if kind == "sglang":
         return "image_url"
-    if kind == "vllm" and any(name.rstrip("/").lower().endswith("-hf") for name in (offered.id, offered.root or "")):
+    names = (offered.id, offered.root or "", repository_of(Path(offered.root or "")) or "")
+    if kind == "vllm" and any(name.rstrip("/").lower().endswith("-hf") for name in names):
         return "mm_processor_kwargs.max_patches"
     return None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from vision.errors import WeightsUnusable
+from vision.serving.gguf import gguf_files
 from vision.serving.launch import API_KEY, EVERYWHERE, client_of, endpoints_of, replica_steps
 from vision.serving.servers import GGUF_REPOSITORIES, SERVERS, original_repository
 from vision.serving.types import Launch, ServingPlan
@@ -32,15 +36,29 @@ def projector_file(plan: ServingPlan) -> str:
     return f"mmproj-{plan.variant}-F16.gguf"
 
 
-def arguments(plan: ServingPlan, host: str, port: int) -> tuple[str, ...]:
-    """`llama-server` with every number of the plan. Its context counts all slots together: each gets a whole one."""
-    argv = ["llama-server", "--model", weights_file(plan), "--mmproj", projector_file(plan), "--alias", plan.variant]
+def arguments(plan: ServingPlan, host: str, port: int, folder: Path | None = None) -> tuple[str, ...]:
+    """`llama-server` with every number of the plan. Its context counts all slots together: each gets a whole one.
+
+    With a folder, the files by the names that they have there. Raises WeightsUnusable where they are not.
+    """
+    weights, projector = (weights_file(plan), projector_file(plan)) if folder is None else _found(plan, folder)
+    argv = ["llama-server", "--model", weights, "--mmproj", projector, "--alias", plan.variant]
     argv += ["--host", host, "--port", str(port)]
     argv += ["--ctx-size", str(plan.context * plan.sequences), "--parallel", str(plan.sequences)]
     argv += ["--batch-size", str(plan.step_tokens), "--gpu-layers", "0" if plan.device == "cpu" else "all"]
     if plan.pipeline > 1:
         argv += ["--split-mode", "layer"]
     return (*argv, "--fit", "off", "--no-slots")
+
+
+def _found(plan: ServingPlan, folder: Path) -> tuple[str, str]:
+    for file in gguf_files(folder, plan.variant):
+        if file.quantisation == plan.quantisation:
+            return str(folder / file.weights), str(folder / file.projector)
+    raise WeightsUnusable(
+        f"{folder} does not hold {weights_file(plan)} and {projector_file(plan)}",
+        "See how they are made: internvl-mcp plan --serve llama.cpp",
+    )
 
 
 def _type(plan: ServingPlan) -> str:

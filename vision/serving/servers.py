@@ -7,6 +7,7 @@ from vision.variants.catalogue import Variant
 from vision.variants.plan import Quantisation
 
 GIB = 1 << 30
+TITLES: dict[ServerName, str] = {"vllm": "vLLM", "lmdeploy": "LMDeploy", "llama.cpp": "llama.cpp"}
 
 SERVERS: dict[ServerName, Server] = {
     "vllm": Server(

@@ -79,6 +79,13 @@ class ServingPlan(Frozen):
         return self.tensor * self.pipeline > len(self.devices) > 0
 
 
+class Served(Frozen):
+    """Where the servers are that our own side started, as it is told to those who ask through them."""
+
+    urls: tuple[str, ...]
+    key: str | None = Field(default=None, repr=False)
+
+
 class Step(Frozen):
     """A command and where it runs. `env`: variables that it needs; a value in angle brackets is the user's to fill."""
 
