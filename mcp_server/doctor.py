@@ -20,11 +20,14 @@ from vision.call import Call
 from vision.config import Settings
 from vision.engine.engine import Engine
 from vision.engine.local import missing_packages
-from vision.errors import VisionError
+from vision.errors import EngineUnavailable, VisionError
 from vision.machine import available_cores, memory_bytes
 from vision.reading import read_pages
 from vision.remote.servers import EndpointState
 from vision.service import VisionService
+from vision.serving.installed import require_command
+from vision.serving.servers import SERVERS, TITLES
+from vision.serving.types import ServingPlan
 from vision.workers.sandbox import can_filter_system_calls, landlock_abi
 
 # Drawn by the self-test itself, so that it needs no file: the recogniser must read these words back.
@@ -129,7 +132,19 @@ def _clipboard() -> Finding:
 
 async def _model(engine: Engine) -> list[Finding]:
     """The extra, the hardware and the choice, each with what would mend it."""
-    return [_extra(), await _hardware(engine), await _choice(engine)]
+    return [_extra(), *_managed(engine.settings), await _hardware(engine), await _choice(engine)]
+
+
+def _managed(settings: Settings) -> list[Finding]:
+    """The command of the server that the settings have started; that it is missing is told with the choice."""
+    name = settings.engine
+    if name not in SERVERS:
+        return []
+    try:
+        command = require_command(name)
+    except EngineUnavailable:
+        return []
+    return [Finding("ok", f"{TITLES[name]}: {command}, which is started when it is needed and ended when idle")]
 
 
 def _extra() -> Finding:
@@ -161,7 +176,8 @@ async def _choice(engine: Engine) -> Finding:
         return Finding("absent", choice.reason, choice.advice)
     quantised = "" if plan.quantisation == "none" else f", {plan.quantisation}"
     where = f"{plan.device} {', '.join(map(str, plan.devices))}".strip()
-    what = f"InternVL: {plan.variant} on {where} ({plan.dtype}{quantised}): {choice.reason}"
+    by = f" by {TITLES[plan.server]}" if isinstance(plan, ServingPlan) else ""
+    what = f"InternVL: {plan.variant}{by} on {where} ({plan.dtype}{quantised}): {choice.reason}"
     return Finding("ok", what, choice.advice)
 
 

@@ -13,7 +13,7 @@ from tools.result import EngineUsed, ToolResult
 from tools.tool import Parameters, Tool
 from vision.call import Call
 from vision.engine.choice import Choice
-from vision.errors import VisionError
+from vision.errors import EngineUnavailable, VisionError
 from vision.machine import available_cores, memory_bytes
 from vision.remote.servers import EndpointState
 from vision.service import VisionService
@@ -68,7 +68,10 @@ class HardwareState(Frozen):
 
 
 class ModelState(Frozen):
-    """A model that is up. `loaded`: share of its weights in place; `memory_gib`: what it takes on its devices."""
+    """A model that is up. `loaded`: share of its weights in place; `memory_gib`: what it takes on its devices.
+
+    `server`: the one that runs it, started from here; null where our own host does.
+    """
 
     variant: str
     device: str
@@ -77,6 +80,7 @@ class ModelState(Frozen):
     loaded: float
     working: int
     memory_gib: float | None
+    server: str | None = None
 
 
 class ServerState(Frozen):
@@ -152,11 +156,20 @@ async def run(service: VisionService, parameters: ManageModelParameters, call: C
         names = ", ".join(spec.plan.variant for spec in ended)
         notices.append(f"Ended: {names}." if ended else "No model was up.")
     elif parameters.action == "download":
+        _require_fetchable(service)
         plan = await engine.plan(None) if variant is None else None
         wanted = variant_named(variant or (plan.variant if plan else ""))
         engine.downloads.start(wanted.repository, wanted.revision or "main")
         notices.append(_GOES_ON.format(variant=wanted.name))
     return await _state(service, plan, notices, call)
+
+
+def _require_fetchable(service: VisionService) -> None:
+    if service.settings.engine == "llama.cpp":
+        raise EngineUnavailable(
+            "llama.cpp reads GGUF files, which are not fetched from here",
+            "internvl-mcp plan --serve llama.cpp tells where they come from; gguf_folder names their folder.",
+        )
 
 
 def _named(variant: str | None) -> str | None:
@@ -245,6 +258,7 @@ async def _models(service: VisionService) -> tuple[ModelState, ...]:
             loaded=round(host.loaded, 2),
             working=host.working,
             memory_gib=_gib(host.device_bytes),
+            server=plan.server if isinstance(plan := host.spec.plan, ServingPlan) else None,
         )
         for host in await service.engine.hosts()
     )

@@ -54,3 +54,15 @@ def test_an_endpoint_that_fails_is_broken_unless_a_fallback_is_allowed(
     with serving(FakeServer(listing=refuses(500, f"bad {KEY}"), key=KEY)) as server:
         found, said = doctor(capfd, server, key_file, "--fallback", fallback)
     assert found == status and "bad ***" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="servers are started on POSIX systems")
+def test_a_server_that_would_be_started_here_is_shown_and_what_it_lacks(
+    capfd: pytest.CaptureFixture[str], key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = key_file.parent / "llama-server"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    status = main(["doctor", "--engine", "llama.cpp", "--variant", "3-1B"])
+    said = "".join(capfd.readouterr())
+    assert status == 1 and f"ok      llama.cpp: {program}" in said and "gguf_folder" in said

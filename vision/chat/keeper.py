@@ -27,6 +27,7 @@ from vision.chat.client import ChatClient, HostSilent, host_endpoint
 from vision.chat.host_spec import HostSpec
 from vision.chat.record import Health, Launch, Record, StateFolder, host_key, read_record
 from vision.errors import Busy, EngineUnavailable, ModelFailed, ModelLoading, VisionError
+from vision.serving.types import ServingPlan
 
 HOST_COMMAND = (sys.executable, "-P", "-m", "vision.host")
 _READY = b"ready\n"
@@ -36,6 +37,8 @@ _LOCK_S = 120.0
 _REPLACE_S = 60.0
 # Between the removal of the record and the end of the process.
 _EXIT_S = 2.0
+# A host that ends a server of others kills it before this is over.
+_SERVER_EXIT_S = 20.0
 _LOOK_EVERY_S = 0.05
 
 
@@ -129,6 +132,9 @@ class HostKeeper:
         """Ends the host of a record and waits until its memory is back, or removes what a dead one left."""
         if asyncio.run(_told_to_end(record)):
             self._await_end(record)
+        elif record.spec is not None and isinstance(record.spec.plan, ServingPlan):
+            # It answers no more, and may still be ending its server, whose memory the next one needs.
+            self._await_exit(record, _SERVER_EXIT_S)
         self.folder.record(record.key).unlink(missing_ok=True)
         if record.address.socket is not None:
             record.address.socket.unlink(missing_ok=True)
@@ -141,7 +147,10 @@ class HostKeeper:
                     f"the model host (process {record.pid}) still answers a question", "Call again a little later."
                 )
             _wait()
-        deadline = time.monotonic() + _EXIT_S
+        self._await_exit(record, _EXIT_S)
+
+    def _await_exit(self, record: Record, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
         while _exists(record.pid) and time.monotonic() < deadline:
             _wait()
 

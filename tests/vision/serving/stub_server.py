@@ -2,7 +2,8 @@
 
 It takes their options, wants the key of their environment, and writes what it was started with to `started` in the
 folder it runs in. Files there tell it what to do: `slow`: not well before the file `go` is there; `fails`: end at once
-with words and a status; `wait` in a question: answer once `go` is there.
+with words and a status; `lingers`: take a second to end, and write `tidy`. `wait` in a question: answer once `go` is
+there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,6 +45,8 @@ def main() -> None:
         print("INFO loading weights")
         print(f"(EngineCore pid=7) ERROR 11-23 07:00:00 [core.py:700] ValueError: no room for {key}", flush=True)
         sys.exit(3)
+    if (HERE / "lingers").exists():  # as a server that puts its memory in order before it ends
+        signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1.0), (HERE / "tidy").touch(), os._exit(0)))
     Handler.key, Handler.model = key, given.name
     ThreadingHTTPServer((given.host, given.port), Handler).serve_forever()
 
