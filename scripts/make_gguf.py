@@ -183,6 +183,8 @@ def _named(name: str) -> str:
 def _stored(name: str, tensor: torch.Tensor) -> np.ndarray:
     matrix = tensor.dim() > 1 and "position_embeddings" not in name and "cls_token" not in name
     values = np.asarray(tensor.to(torch.float16 if matrix else torch.float32))
+    if "position_embeddings" in name:
+        return np.roll(values, -1, axis=1)  # llama.cpp has the class token behind the patches, not before them
     return values.squeeze() if "cls_token" in name else values
 
 

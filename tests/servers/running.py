@@ -133,7 +133,12 @@ def _transformers(checkpoint: Path, folder: Path, port: int, endless: bool) -> C
         _never_ends(made)
     root = Path(__file__).parents[2]
     argv = [sys.executable, "-m", "tests.servers.serve_transformers", MODEL, "--device", "cpu", "--dtype", "float32"]
-    return [*argv, "--host", "127.0.0.1", "--port", str(port)], {"PYTHONPATH": str(root)}
+    # It lists the hub's cache, and fails where there is none.
+    (folder / "hub").mkdir()
+    return [*argv, "--host", "127.0.0.1", "--port", str(port)], {
+        "PYTHONPATH": str(root),
+        "HF_HUB_CACHE": str(folder / "hub"),
+    }
 
 
 def _vllm(checkpoint: Path, folder: Path, port: int, endless: bool) -> Command:
