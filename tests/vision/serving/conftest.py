@@ -75,7 +75,7 @@ def exists(pid: int) -> bool:
     """Whether a process runs: one that is dead and was not waited for does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it ends while it is looked at
         return False
 
 

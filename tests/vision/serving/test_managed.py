@@ -160,7 +160,7 @@ async def test_a_killed_asker_leaves_the_server_to_the_others_until_it_is_idle(
 async def test_a_server_is_not_idle_while_it_answers_and_ends_when_it_is(
     chats: HostChats, spec: Specs, weights: Path, folder: StateFolder
 ) -> None:
-    wanted, answers = spec(idle_unload_s=0.3), list[str]()
+    wanted, answers = spec(idle_unload_s=1.0), list[str]()
 
     async def ask() -> None:
         answers.append(await answer(chats, wanted, "wait"))
@@ -169,7 +169,7 @@ async def test_a_server_is_not_idle_while_it_answers_and_ends_when_it_is(
         group.start_soon(ask)
         await until(lambda: (weights / "asked").exists())
         asked_at = (weights / "asked").stat().st_mtime
-        await until(lambda: time.time() > asked_at + 3 * wanted.idle_unload_s)
+        await until(lambda: time.time() > asked_at + 2 * wanted.idle_unload_s)
         assert exists(int(str(started(weights)[0]["pid"])))
         (weights / "go").touch()
     assert answers == [ANSWER]
