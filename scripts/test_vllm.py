@@ -54,7 +54,7 @@ def environment() -> Path:
 def run_tests(python: Path, report: Path) -> int:
     """pytest's exit code."""
     argv = [sys.executable, "-m", "pytest", "tests/servers", f"--junitxml={report}", "-o", "junit_family=xunit1"]
-    return subprocess.run(argv, cwd=ROOT, env={**os.environ, "VLLM_PYTHON": str(python)}, check=False).returncode
+    return subprocess.run(argv, cwd=ROOT, env={**os.environ, "TESTS_VLLM_PYTHON": str(python)}, check=False).returncode
 
 
 def result_of(report: Path) -> dict[str, Any]:

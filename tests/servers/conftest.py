@@ -38,7 +38,7 @@ def nano() -> Path:
     return CHECKPOINT
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(scope="session", params=MAKERS)
 def server(request: pytest.FixtureRequest, nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with served(request.param, nano, tmp_path_factory.mktemp("served")) as running:
         yield running

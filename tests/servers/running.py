@@ -24,7 +24,7 @@ Maker = Literal["llama.cpp", "transformers", "vllm"]
 # another name for the most tiles.
 MODEL = "InternVL-nano-HF"
 # The Python of an environment that holds vLLM: scripts/test-vllm makes one and sets this.
-VLLM_PYTHON = "VLLM_PYTHON"
+VLLM_PYTHON = "TESTS_VLLM_PYTHON"
 _STARTS_WITHIN_S = 180.0
 _ENDS_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.05
