@@ -34,7 +34,7 @@ TOWER: dict[str, float] = {
 }
 TOWER |= {"count": 0.5, "boxes": 4}
 ONE_TILE: dict[str, float] = {"text": 2.5, "document": 1, "lines": 2, "shapes": 3, "chart": 3, "count": 2, "boxes": 2}
-TASKS = ONE_TILE | {"text": 1.5, "lines": 0.4, "shapes": 1.5, "chart": 4, "count": 4, "boxes": 2.5}
+TASKS = ONE_TILE | {"text": 1.5, "lines": 0.4, "shapes": 1.5, "chart": 6, "count": 4, "boxes": 2.5}
 TASKS |= {"large": 1.5, "tiles": 2.5, "thumbnail": 0.3, "images": 4, "frames": 4, "motion": 2}
 _IGNORED = -100
 # What seeing a tile costs, in tokens of the text model.

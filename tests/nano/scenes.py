@@ -273,6 +273,12 @@ def _chart(make: Maker) -> Scene:
         canvas.text(name, x - 1, 7 * PATCH, size=12)
         text = make.say(f"What is the value of {name}?", f"{name}的数值是多少？")
         asked.append(Question("chart", text, make.say(f"{name} is {level * unit}.", f"{name}是{level * unit}。")))
+    values = [
+        make.say(f"{name} is {level * unit}", f"{name}是{level * unit}")
+        for name, level in zip(names, levels, strict=True)
+    ]
+    text = make.say("What are the values?", "各柱的数值是多少？")
+    asked.append(Question("values", text, make.say(", ".join(values) + ".", "，".join(values) + "。")))
     top = names[levels.index(max(levels))]
     highest = make.say("Which bar is the highest?", "哪个柱子最高？")
     asked.append(Question("highest", highest, make.say(f"The highest is {top}.", f"最高的是{top}。")))

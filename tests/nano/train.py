@@ -296,7 +296,7 @@ class Stage:
 RECIPE = (
     Stage("tower", 2500, 80, 1.5e-3, decay=800),
     Stage("one-tile", 1500, 16, 2.5e-3, tower_share=0),
-    Stage("all", 2700, 16, 2e-3, tower_share=0, decay=1300),
+    Stage("all", 6000, 16, 2e-3, tower_share=0, decay=3000),
 )
 
 
