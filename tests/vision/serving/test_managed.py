@@ -93,7 +93,8 @@ async def test_a_slow_start_tells_how_long_it_takes(chats: HostChats, spec: Spec
         elif isinstance(event, Delta):
             said.append(event.text)
     assert said == [ANSWER]
-    assert {stage.name for stage in stages} == {"starting"} and stages[-1].done >= 1
+    # One of loading may come first, while the host itself comes up.
+    assert {stage.name for stage in stages[1:]} == {"starting"} and stages[-1].done >= 1
 
 
 async def test_a_server_that_dies_at_its_start_says_why_and_the_next_call_tries_again(
