@@ -153,6 +153,8 @@ def _vllm(checkpoint: Path, folder: Path, port: int, endless: bool) -> Command:
     argv += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"]
     argv += ["--max-model-len", str(_CONTEXT), "--max-num-seqs", "4", "--trust-request-mm-kwargs"]
     argv += ["--limit-mm-per-prompt", '{"image": 12, "video": 0}']
+    # A model that never learnt JSON would go on with spaces, which a schema allows.
+    argv += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
     return argv, {"VLLM_CPU_KVCACHE_SPACE": "1"}
 
 
@@ -164,3 +166,6 @@ def _never_ends(folder: Path) -> None:
         known = json.loads(path.read_text(encoding="utf-8"))
         (known if name.startswith("gen") else known["text_config"])["eos_token_id"] = last
         path.write_text(json.dumps(known), encoding="utf-8")
+    tokenizer = folder / "tokenizer_config.json"  # vLLM heeds its end as well
+    known = json.loads(tokenizer.read_text(encoding="utf-8")) | {"eos_token": "<quad>"}
+    tokenizer.write_text(json.dumps(known), encoding="utf-8")
