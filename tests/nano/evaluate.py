@@ -22,6 +22,7 @@ from transformers import AutoTokenizer, InternVLForConditionalGeneration
 from tests.nano.drawing import SIDE
 from tests.nano.scenes import SCENES, draw
 from tests.nano.tasks import Maker, Question, Scene, messages, most_tiles
+from vision.host.model import LOADING
 from vision.host.prompt import Prompt, TileShape, build
 from vision.host.tiling import normalised
 
@@ -82,9 +83,11 @@ class Answerer:
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self.network: Any = InternVLForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True
-        ).eval()
+        with LOADING:
+            network: Any = InternVLForConditionalGeneration.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True
+            )
+        self.network = network.eval()
         self.shape = TileShape(SIDE, self.network.config.image_seq_length)
 
     def answer(self, asked: Sequence[Asked]) -> list[str]:

@@ -20,7 +20,7 @@ from vision.media import tile_grid
 MAKERS: tuple[Maker, ...] = ("vllm",) if os.environ.get(VLLM_PYTHON) else ("llama.cpp", "transformers")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _tiles_of_the_nano_model() -> Iterator[None]:
     """Every published InternVL has tiles of 448 pixels, and pictures are sent in multiples of that; nano's have 112."""
     changed = pytest.MonkeyPatch()

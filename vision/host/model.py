@@ -6,6 +6,7 @@ Native checkpoints only (InternVLForConditionalGeneration of transformers), neve
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,19 +157,25 @@ def kv_of(cache: DynamicCache) -> KV:
     return tuple((layer.keys, layer.values) for layer in layers)
 
 
+# While transformers loads, it swaps methods of its classes and torch's default type for the whole process: two loads
+# side by side can leave those swapped for good.
+LOADING = threading.Lock()
+
+
 def load(spec: HostSpec, progress: Callable[[float], None]) -> Model:
     """Loads what the plan says from the checkpoint's folder; `progress` gets the share of tensors in place.
 
     Raises WeightsUnusable, OutOfMemory, EngineUnavailable.
     """
-    transformers_logging.set_verbosity_error()
-    transformers_logging.set_tqdm_hook(_counting(progress))
-    try:
-        return _load(spec)
-    except _LOADING_ERRORS as e:
-        raise _explained(e, spec) from e
-    finally:
-        transformers_logging.set_tqdm_hook(None)
+    with LOADING:
+        transformers_logging.set_verbosity_error()
+        transformers_logging.set_tqdm_hook(_counting(progress))
+        try:
+            return _load(spec)
+        except _LOADING_ERRORS as e:
+            raise _explained(e, spec) from e
+        finally:
+            transformers_logging.set_tqdm_hook(None)
 
 
 def _load(spec: HostSpec) -> Model:

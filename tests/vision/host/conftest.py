@@ -19,6 +19,7 @@ from PIL import Image
 from vision.chat.host_spec import HostSpec
 from vision.chat.types import Ask, ChatEvent, Delta, Finished, ImagePart, Message, TextPart
 from vision.errors import VisionError
+from vision.host.model import LOADING
 from vision.host.prompt import Prompt, TileShape, build
 from vision.host.scheduler import Scheduler
 from vision.host.tiling import normalised
@@ -148,7 +149,9 @@ class Plain:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoTokenizer, InternVLForConditionalGeneration
 
-        self.model: Any = InternVLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+        with LOADING:
+            model: Any = InternVLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        self.model = model.eval()
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
 
     def __call__(self, prompt: Prompt, pixels: torch.Tensor | None, tokens: int = 24) -> str:
