@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,9 @@ from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
-from mcp_server import __version__
+from mcp_server import __version__, prompts
 from mcp_server.client import NeedsClientRoots, ProgressReporter, client_roots
+from mcp_server.owner import owner_of
 from vision.call import Call
 from vision.config import Settings
 from vision.errors import InvalidArgument, LimitExceeded, VisionError, WorkerFailed
@@ -30,6 +31,7 @@ from vision.errors import InvalidArgument, LimitExceeded, VisionError, WorkerFai
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
+    from mcp_server.http_turns import Turns
     from tools.result import ToolResult
     from tools.tool import Parameters, Tool
     from vision.service import VisionService
@@ -69,8 +71,10 @@ class LazyService:
             self._service.close()
 
 
-def build_app(service: LazyService) -> Server[TaskGroup]:
-    """The server over any transport; leaving its lifespan ends every worker process."""
+def build_app(service: LazyService, turns: Turns | None = None) -> Server[TaskGroup]:
+    """The server over any transport; leaving its lifespan ends every worker process. `turns`: None where one client has
+    it to itself.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Server[TaskGroup]) -> AsyncIterator[TaskGroup]:
@@ -89,7 +93,17 @@ def build_app(service: LazyService) -> Server[TaskGroup]:
     async def call_tool(
         context: ServerRequestContext[TaskGroup], params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
-        return await _call_tool(service.started_in(context.lifespan_context), context, params)
+        return await _call_tool(service.started_in(context.lifespan_context), context, params, turns)
+
+    async def list_prompts(
+        _: ServerRequestContext[TaskGroup], __: types.PaginatedRequestParams | None
+    ) -> types.ListPromptsResult:
+        return types.ListPromptsResult(prompts=prompts.listed())
+
+    async def get_prompt(
+        _: ServerRequestContext[TaskGroup], params: types.GetPromptRequestParams
+    ) -> types.GetPromptResult:
+        return prompts.filled_in(params.name, params.arguments or {})
 
     return Server(
         "internvl-mcp",
@@ -99,6 +113,8 @@ def build_app(service: LazyService) -> Server[TaskGroup]:
         lifespan=lifespan,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
+        on_list_prompts=list_prompts,
+        on_get_prompt=get_prompt,
     )
 
 
@@ -109,7 +125,10 @@ def rendered_tools() -> tuple[types.Tool, ...]:
 
 
 async def _call_tool(
-    service: VisionService, context: ServerRequestContext[Any], params: types.CallToolRequestParams
+    service: VisionService,
+    context: ServerRequestContext[Any],
+    params: types.CallToolRequestParams,
+    turns: Turns | None,
 ) -> types.CallToolResult | types.InputRequiredResult:
     tool = _tool_named(params.name)
     arguments = dict(params.arguments or {})
@@ -121,7 +140,8 @@ async def _call_tool(
             client_roots=lambda: client_roots(context, params),
         )
         try:
-            result = await run_tool(service, tool, arguments, call)
+            async with _turn(turns, owner_of(context), tool, call):
+                result = await run_tool(service, tool, arguments, call)
         except NeedsClientRoots:
             return types.InputRequiredResult(input_requests={"roots": types.ListRootsRequest()})
         except VisionError as error:
@@ -133,6 +153,10 @@ async def _call_tool(
     value = result.model_dump(mode="json")
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=value)
+
+
+def _turn(turns: Turns | None, owner: str, tool: Tool, call: Call) -> AbstractAsyncContextManager[None]:
+    return nullcontext() if turns is None else turns.turn(owner, tool.name, call)
 
 
 async def run_tool(service: VisionService, tool: Tool, arguments: dict[str, Any], call: Call) -> ToolResult:
