@@ -16,6 +16,7 @@ from mcp import Client, MCPError
 from mcp_types import ListRootsResult, Root
 
 from mcp_server.app import LazyService, build_app, rendered_tools
+from mcp_server.prompts import PROMPTS
 from tools.catalogue import TOOLS
 from vision.config import Settings
 
@@ -137,6 +138,18 @@ async def test_files_under_the_clients_roots_may_be_read(tmp_path: Path, sample_
         refused = await client.call_tool("locate_objects", {**source, "target": "Quarterly"})
     assert not allowed.is_error
     assert refused.is_error and "access_denied" in refused.content[0].text
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_prompts_are_listed_and_filled_in_in_both_eras(folder: Path, mode: Any) -> None:
+    async with connected(Settings(), folder, mode=mode) as client:
+        listed = (await client.list_prompts()).prompts
+        got = await client.get_prompt("transcribe", {"source": "report.pdf"})
+        with pytest.raises(MCPError, match="Unknown prompt") as unknown:
+            await client.get_prompt("transcribble", {})
+    assert [prompt.name for prompt in listed] == [prompt.name for prompt in PROMPTS]
+    assert "report.pdf" in got.messages[0].content.text
+    assert unknown.value.code == -32602
 
 
 async def test_progress_rises_strictly(folder: Path, sample_files: Any) -> None:
