@@ -59,7 +59,7 @@ def test_every_word_in_backticks_is_a_tool_a_parameter_or_part_of_a_result(promp
     for tool in TOOLS:
         known |= set(tool.parameters.model_fields) | set(_names_in(tool.result.model_json_schema()))
     text = text_of(prompt.name, values_for(prompt, whole=False))
-    assert {word for word in re.findall(r"`(\w+)`", text)} <= known
+    assert set(re.findall(r"`(\w+)`", text)) <= known
 
 
 def _names_in(schema: Any) -> list[str]:
