@@ -23,6 +23,7 @@ from vision.errors import ConfigError
 PREFIX = "INTERNVL_MCP_"
 # Read by others: where the settings file is, and where the tests find third-party media.
 _MAX_KEY = 8192
+_MAX_TOKENS = 1 << 20
 _NOT_SETTINGS = frozenset({f"{PREFIX}CONFIG", f"{PREFIX}MEDIA"})
 
 
@@ -156,15 +157,7 @@ def _with_key(settings: Settings) -> Settings:
     key = settings.endpoint_key.get_secret_value() if settings.endpoint_key is not None else None
     path = settings.endpoint_key_file
     if key is None and path is not None:
-        try:
-            with path.expanduser().open("rb") as file:
-                key = file.read(_MAX_KEY + 1).decode("ascii")
-        except (OSError, RuntimeError, UnicodeDecodeError):
-            # Neither the cause, which holds what cannot be decoded, nor the path: some put the key itself there.
-            raise ConfigError(
-                "the file that endpoint_key_file names cannot be read",
-                "It must be one you may read, with the key alone.",
-            ) from None
+        key = _secret_text(path, _MAX_KEY, "endpoint_key_file", "It must be one you may read, with the key alone.")
     if key is None:
         return settings
     key = key.strip()
@@ -174,6 +167,29 @@ def _with_key(settings: Settings) -> Settings:
             f"Check {PREFIX}ENDPOINT_KEY or the file that endpoint_key_file names.",
         )
     return settings.model_copy(update={"endpoint_key": SecretStr(key)})
+
+
+def http_tokens(settings: Settings) -> str | None:
+    """The list of tokens for HTTP as it was written, from the environment or its file; None: there is none.
+
+    Read by the server that needs it alone: others may not be allowed to. Raises ConfigError, which repeats nothing.
+    """
+    if settings.http_tokens is not None:
+        return settings.http_tokens.get_secret_value()
+    if settings.http_tokens_file is None:
+        return None
+    hint = "It must be one you may read, with a token, or a name and a token, a line."
+    return _secret_text(settings.http_tokens_file, _MAX_TOKENS, "http_tokens_file", hint)
+
+
+def _secret_text(path: Path, limit: int, name: str, hint: str) -> str:
+    """What a file of secrets holds, cut off behind `limit` bytes. Raises ConfigError."""
+    try:
+        with path.expanduser().open("rb") as file:
+            return file.read(limit + 1).decode("ascii")
+    except (OSError, RuntimeError, UnicodeDecodeError):
+        # Neither the cause, which holds what cannot be decoded, nor the path: some put the secret itself there.
+        raise ConfigError(f"the file that {name} names cannot be read", hint) from None
 
 
 def _is_secret(field: FieldInfo) -> bool:

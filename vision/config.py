@@ -33,6 +33,22 @@ def _address(url: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
+def _http_address(url: str) -> str:
+    """An address that is compared as it stands, so nothing is added to it or taken away."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as e:
+        raise ValueError("write it as https://host/path") from e
+    named = parts.hostname and parts.username is None and parts.password is None and port != 0
+    if parts.scheme not in ("http", "https") or not named or parts.fragment:
+        raise ValueError("write it as https://host/path")
+    return url
+
+
+HttpAddress = Annotated[str, AfterValidator(_http_address)]
+
+
 class Settings(Frozen):
     """What a user may change. Sizes in bytes unless the name says otherwise, times in seconds."""
 
@@ -77,7 +93,19 @@ class Settings(Frozen):
     )
     ocr_threads: int = Field(default=0, ge=0, description="Threads of the text recogniser; 0 takes every core.")
     reply_within_s: float = Field(
-        default=45.0, gt=0, description="A call replies within this time, with what it has and a cursor for the rest."
+        default=45.0,
+        gt=0,
+        description="A call replies within this time: with its result, or with a job_id for get_result to fetch it.",
+    )
+    job_within_s: float = Field(
+        default=3_600.0, gt=0, description="A call's work ends after this time, with what it has by then."
+    )
+    state_folder: Path | None = Field(
+        default=None,
+        description="Folder for what outlives a restart: jobs, results, conversations; none: the user's state folder.",
+    )
+    keep_results_h: float = Field(
+        default=24.0, gt=0, description="Hours for which jobs, results and conversations are kept after their last use."
     )
     max_reply_tokens: int = Field(
         default=8_000, ge=2_000, description="Estimated tokens a reply may hold; next_cursor fetches the rest."
@@ -143,3 +171,57 @@ class Settings(Frozen):
         description="Whether the model reasons before it answers (InternVL3.5): slower, for hard questions.",
     )
     max_answer_tokens: int = Field(default=1024, ge=1, le=32_768, description="Longest answer of the model, in tokens.")
+    http_host: str = Field(
+        default="127.0.0.1", description="Address that `serve --http` listens on; other than loopback it needs tokens."
+    )
+    http_port: int = Field(default=8000, ge=0, le=65_535, description="Port that `serve --http` listens on; 0: any.")
+    http_url: HttpAddress | None = Field(
+        default=None,
+        description="Address that clients use over HTTP, where it is not the one listened on, such as "
+        "https://vision.example.org/mcp.",
+    )
+    http_stateless: bool = Field(
+        default=False, description="Whether sessions are done without over HTTP, so that several servers can share."
+    )
+    http_allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names that clients may use for this server over HTTP, beside those of http_host and http_url.",
+    )
+    http_allowed_origins: tuple[str, ...] = Field(
+        default=(), description="Web pages that may use this server over HTTP, such as https://app.example.org."
+    )
+    http_max_body_bytes: int = Field(
+        default=64 * MIB, ge=1024, description="Largest request over HTTP; a picture in a data: URI takes 4/3 its size."
+    )
+    http_tokens_file: Path | None = Field(
+        default=None,
+        description="File with the tokens that clients may use over HTTP, one a line, or `name token`; each is an "
+        "owner of its own (or INTERNVL_MCP_HTTP_TOKENS itself).",
+    )
+    http_tokens: SecretStr | None = Field(
+        default=None, description="The tokens for HTTP, as in http_tokens_file: from the environment or that file only."
+    )
+    http_without_token: bool = Field(
+        default=False, description="Whether to listen on other addresses than loopback although no token is asked for."
+    )
+    http_max_calls: int = Field(default=8, ge=1, description="Calls at work at once over HTTP; others wait their turn.")
+    http_max_calls_per_client: int = Field(default=4, ge=1, description="Calls at work at once of one owner over HTTP.")
+    http_max_waiting_calls: int = Field(
+        default=64, ge=0, description="Calls that wait for their turn over HTTP; more are refused as busy."
+    )
+    http_drain_s: float = Field(
+        default=25.0, ge=0, description="Time that calls at work get when a server over HTTP is told to end."
+    )
+    oauth_issuer: HttpAddress | None = Field(
+        default=None, description="Authorisation server whose signed tokens (JWT) are taken over HTTP."
+    )
+    oauth_jwks_url: HttpAddress | None = Field(
+        default=None, description="Where the authorisation server publishes its keys (JWKS)."
+    )
+    oauth_audience: str | None = Field(
+        default=None, description="Whom a signed token must be meant for; none: http_url."
+    )
+    oauth_scopes: tuple[str, ...] = Field(default=(), description="Scopes that a signed token must have.")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How the log (stderr) is written; json: one object a line."
+    )
