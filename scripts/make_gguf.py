@@ -67,6 +67,13 @@ _VISION_LAYER = {
     "mlp.fc1": "ffn_up",
     "mlp.fc2": "ffn_down",
 }
+# What the writer calls the sizes that both configurations have.
+_SIZES = {
+    "block_count": "num_hidden_layers",
+    "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size",
+    "head_count": "num_attention_heads",
+}
 _GAINS = {"lambda_1": "ls1.weight", "lambda_2": "ls2.weight"}
 _LAYER = re.compile(r"(language_model\.model\.layers|vision_tower\.encoder\.layer)\.(\d+)\.(.+)")
 
@@ -92,11 +99,8 @@ def make_gguf(checkpoint: Path, folder: Path) -> Files:
 def _write_text_model(path: Path, checkpoint: Path, config: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
     writer = gguf.GGUFWriter(path, "qwen3")
     writer.add_type(gguf.GGUFType.MODEL)
-    writer.add_block_count(config["num_hidden_layers"])
+    _add_sizes(writer, "", config)
     writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(config["num_attention_heads"])
     writer.add_head_count_kv(config["num_key_value_heads"])
     writer.add_key_length(config["head_dim"])
     writer.add_value_length(config["head_dim"])
@@ -141,10 +145,7 @@ def _write_vision_tower(path: Path, checkpoint: Path, config: dict[str, Any], we
     writer.add_vision_projection_dim(config["text_config"]["hidden_size"])
     writer.add_vision_image_size(tower["image_size"][0])
     writer.add_vision_patch_size(tower["patch_size"][0])
-    writer.add_vision_embedding_length(tower["hidden_size"])
-    writer.add_vision_feed_forward_length(tower["intermediate_size"])
-    writer.add_vision_block_count(tower["num_hidden_layers"])
-    writer.add_vision_head_count(tower["num_attention_heads"])
+    _add_sizes(writer, "vision_", tower)
     writer.add_vision_attention_layernorm_eps(tower["layer_norm_eps"])
     writer.add_vision_image_mean(pictures["image_mean"])
     writer.add_vision_image_std(pictures["image_std"])
@@ -153,6 +154,11 @@ def _write_vision_tower(path: Path, checkpoint: Path, config: dict[str, Any], we
     writer.add_vision_preproc_min_tiles(pictures["min_patches"])
     writer.add_vision_preproc_max_tiles(pictures["max_patches"])
     _write(writer, weights, vision=True)
+
+
+def _add_sizes(writer: gguf.GGUFWriter, prefix: str, config: dict[str, Any]) -> None:
+    for name, key in _SIZES.items():
+        getattr(writer, f"add_{prefix}{name}")(config[key])
 
 
 def _write(writer: gguf.GGUFWriter, weights: dict[str, torch.Tensor], *, vision: bool) -> None:
