@@ -1,4 +1,4 @@
-"""Who works next: a bound on the calls at work, of each owner and in all, and turns among owners for those that wait."""
+"""Who works next: a bound on the calls at work, of each owner and in all, and turns for those that wait."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Turns:
         self._running: Counter[str] = Counter()
         # The owners in the order of their turns, each with its calls; an owner without any is not kept.
         self._queues: dict[str, deque[_Waiting]] = {}
-        self._closed = False
+        self._idle = anyio.Event()
+        self.closed = False
 
     @property
     def running(self) -> int:
@@ -50,16 +51,22 @@ class Turns:
 
     def close(self) -> None:
         """From now on every call is refused, those that wait among them; the ones at work go on."""
-        self._closed = True
+        self.closed = True
+        if not self.running:
+            self._idle.set()
         for queue in self._queues.values():
             for waiting in queue:
                 waiting.settled.set()
         self._queues.clear()
 
+    async def idle(self) -> None:
+        """Returns when none is at work any more. To be asked once closed."""
+        await self._idle.wait()
+
     @asynccontextmanager
     async def turn(self, owner: str, tool: str, call: Call) -> AsyncIterator[None]:
         """Holds a place while the call works, after waiting for one. Raises Busy."""
-        if self._closed:
+        if self.closed:
             raise _ending()
         if tool in LIGHT_TOOLS:
             yield
@@ -77,6 +84,8 @@ class Turns:
         self._running[owner] -= 1
         if not self._running[owner]:
             del self._running[owner]
+        if self.closed and not self._running:
+            self._idle.set()
         self._let_in()
 
     async def _wait(self, owner: str, call: Call) -> None:
@@ -93,7 +102,7 @@ class Turns:
             raise
         if waiting.granted:
             return
-        if self._closed:
+        if self.closed:
             raise _ending()
         lost = waiting.settled.is_set()
         self._give_up(waiting)

@@ -64,6 +64,9 @@ class Settings(Frozen):
     use_client_roots: bool = Field(
         default=True, description="Whether files under the roots that the client declares may be read."
     )
+    use_clipboard: bool = Field(
+        default=True, description="Whether the picture on this machine's clipboard may be read; never over HTTP."
+    )
     allow_http: bool = Field(default=False, description="Whether plain http:// addresses may be fetched.")
     allowed_hosts: tuple[str, ...] = Field(
         default=(),

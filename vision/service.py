@@ -186,6 +186,7 @@ class VisionService:
             roots.append(self._cwd)
         return AccessPolicy(
             roots=tuple(roots),
+            clipboard=settings.use_clipboard,
             allow_http=settings.allow_http,
             allowed_hosts=settings.allowed_hosts,
             max_bytes=settings.max_bytes,

@@ -23,7 +23,7 @@ from vision.access.clipboard import read_clipboard
 from vision.access.files import open_file
 from vision.access.policy import AccessPolicy
 from vision.access.source import ClipboardSource, DataSource, FileSource, Host, UrlSource, parse_source, shown_url
-from vision.errors import InvalidArgument, LimitExceeded, SourceUnreadable
+from vision.errors import AccessDenied, InvalidArgument, LimitExceeded, SourceUnreadable
 
 # One thread call hashes this much, so that a cancelled call stops within milliseconds on a file of any size.
 _HASH_SLICE = 32 << 20
@@ -107,6 +107,8 @@ def this_host() -> Host:
 
 
 async def _clipboard_file(_: ClipboardSource, host: Host, policy: AccessPolicy) -> BinaryIO:
+    if not policy.clipboard:
+        raise AccessDenied("the clipboard of the server's machine is not read", "Send the picture as a data: URI.")
     data = await read_clipboard(host, policy)
     _require_within(len(data), policy, "the clipboard's picture")
     return await anyio.to_thread.run_sync(_temporary, data)

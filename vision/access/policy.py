@@ -17,6 +17,7 @@ class AccessPolicy:
     """What a client may read.
 
     roots: folders whose files may be read; a root may be a symlink, it counts as where it leads.
+    clipboard: whether this machine's clipboard may be read.
     allow_http: whether plain http:// may be fetched beside https://.
     allowed_hosts: host names or IP addresses that may be fetched although they are private or loopback.
     max_bytes: most bytes copied from an address, a data: URI or the clipboard. Local files are opened at any size;
@@ -26,6 +27,7 @@ class AccessPolicy:
     """
 
     roots: tuple[Path, ...]
+    clipboard: bool = True
     allow_http: bool = False
     allowed_hosts: tuple[str, ...] = ()
     max_bytes: int = 256 << 20
