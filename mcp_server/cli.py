@@ -1,5 +1,5 @@
-"""The command line: `internvl-mcp` serves over stdio; `call` runs one tool from a shell, `plan` shows which model fits,
-`pull` fetches it, `doctor` says what works.
+"""The command line: `internvl-mcp` serves over stdio, `serve --http` over HTTP; `call` runs one tool from a shell,
+`plan` shows which model fits, `pull` fetches it, `doctor` says what works.
 
 Imports stay inside the functions that need them: a client waits for the server's first reply.
 """
@@ -7,34 +7,34 @@ Imports stay inside the functions that need them: a client waits for the server'
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_server import __version__, plan_command, pull_command, settings
+from mcp_server import __version__, logs, plan_command, pull_command, settings
 from vision.config import Settings
 from vision.errors import ConfigError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="internvl-mcp: %(message)s")
     try:
         configured = settings.load(options)
+        logs.start(options.log_level, configured.log_format)
+        return options.run(options, configured)
     except ConfigError as error:
         print(f"internvl-mcp: {error.message}\n{error.hint}", file=sys.stderr)  # noqa: T201
         return 2
-    return options.run(options, configured)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="internvl-mcp",
         description="Gives agents tools to see with. Without a command: the MCP server over standard input and output.",
+        allow_abbrev=False,  # or --http, a command's own flag, would be taken for the beginning of many
     )
     parser.add_argument("--version", action="version", version=f"internvl-mcp {__version__}")
-    parser.set_defaults(run=_serve, config=None, log_level="warning")
+    parser.set_defaults(run=_serve, config=None, log_level="warning", http=False)
     # Flags may stand before or after the command: those of a command leave no trace unless they are given.
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     for wanting in (parser, shared):
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
             help="what goes to stderr; default: warning",
         )
     commands = parser.add_subparsers(title="commands", metavar="")
+    _add_serve(commands, shared)
     call = commands.add_parser("call", help="run one tool from the shell", parents=[shared])
     call.add_argument("tool", help="such as extract_text; without arguments its parameters are listed")
     call.add_argument("arguments", nargs="*", metavar="name=value", help="a value without a name is the source")
@@ -63,7 +64,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(_: argparse.Namespace, configured: Settings) -> int:
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    serve = commands.add_parser("serve", help="the MCP server; --http: for several clients", parents=[shared])
+    serve.add_argument("--http", action="store_true", help="over HTTP instead of standard input and output")
+    # Short names of settings that are mostly given here.
+    unset = argparse.SUPPRESS
+    serve.add_argument("--host", dest="http_host", metavar="HOST", default=unset, help="the same as --http-host")
+    serve.add_argument("--port", dest="http_port", metavar="N", default=unset, help="the same as --http-port")
+    serve.add_argument(
+        "--stateless", dest="http_stateless", action="store_const", const="yes", default=unset, help="without sessions"
+    )
+    serve.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace, configured: Settings) -> int:
+    if options.http:
+        from mcp_server.http_serve import serve as serve_http
+
+        serve_http(configured)
     from mcp_server.app import LazyService, build_app
     from mcp_server.stdio import serve
 
