@@ -92,13 +92,15 @@ class Loose(BaseModel):
 
 class OfferedModel(Loose):
     """A model as GET /models lists it. `owned_by` tells vLLM, SGLang, LMDeploy and llama.cpp apart; `root`: what vLLM
-    loaded under the name `id`; `max_model_len`: its context in tokens.
+    loaded under the name `id`; `max_model_len`: its context in tokens. `json_schema`, which our own host alone tells:
+    whether it holds an answer to one; it did not, before it told.
     """
 
     id: str
     owned_by: str | None = None
     root: str | None = None
     max_model_len: int | None = Field(default=None, ge=1)
+    json_schema: bool = False
 
 
 class _Models(Loose):

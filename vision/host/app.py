@@ -86,6 +86,7 @@ class _Host:
             "created": self._started,
             "owned_by": "internvl-mcp",
             "max_model_len": plan.context,  # as vLLM tells it
+            "json_schema": False,
         }
         return JSONResponse({"object": "list", "data": [model]})
 

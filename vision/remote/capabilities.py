@@ -26,6 +26,7 @@ _KINDS: dict[str, ServerKind] = {
     "llamacpp": "llama.cpp",
     "internvl-mcp": "internvl-mcp",
 }
+_HOLD_TO_A_SCHEMA: frozenset[ServerKind] = frozenset({"vllm", "sglang", "lmdeploy", "llama.cpp"})
 # InternVL's own rule cuts a picture into 12 tiles at most (max_dynamic_patch, max_patches) unless it is told otherwise.
 _TILES_BY_RULE = 12
 # With more the reference was never evaluated (40 in InternVL 2, for documents).
@@ -42,7 +43,8 @@ class Capabilities(Frozen):
     by its name. `context`: most tokens of a prompt with its answer; None where the server does not tell.
     `max_pictures`: most pictures a prompt; None where no bound is known. `fit`: how pictures are prepared (see
     `vision.media.tile_grid`); `tiles`: the field that takes the most tiles for a picture. `top_k`, `usage` (counts at
-    the end of a stream), `json_schema` (`response_format`): whether it takes those.
+    the end of a stream): whether it takes those. `json_schema`: whether it holds an answer to a JSON Schema
+    (`response_format`); None where that is not known, as some take the field and ignore it.
     """
 
     kind: ServerKind
@@ -55,7 +57,7 @@ class Capabilities(Frozen):
     tiles: TilesField | None = None
     top_k: bool = True
     usage: bool = True
-    json_schema: bool = True
+    json_schema: bool | None = None
 
     @property
     def max_tiles(self) -> int:
@@ -82,7 +84,7 @@ def capabilities_of(offered: OfferedModel) -> Capabilities:
         tiles=tiles,
         # OpenAI's API has no top_k; these four have, and our own host.
         top_k=kind != "unknown",
-        json_schema=kind != "internvl-mcp",
+        json_schema=True if kind in _HOLD_TO_A_SCHEMA else offered.json_schema if kind == "internvl-mcp" else None,
     )
 
 

@@ -67,7 +67,7 @@ def _without_field(known: Capabilities, said: str) -> Capabilities:
         return known.model_copy(update={"top_k": False})
     if "stream_options" in said and known.usage:
         return known.model_copy(update={"usage": False})
-    if "response_format" in said and known.json_schema:
+    if "response_format" in said and known.json_schema is not False:
         return known.model_copy(update={"json_schema": False})
     return known
 

@@ -15,10 +15,11 @@ import anyio
 from vision.chat.faults import HttpRefusal
 from vision.chat.request import pictures
 from vision.chat.types import Ask, ChatEvent, ImagePart
-from vision.errors import ConfigError, EngineUnavailable, InvalidArgument, VisionError
+from vision.errors import ConfigError, EngineUnavailable, VisionError
 from vision.media.tile_grid import Fit
 from vision.remote.capabilities import ASSUMED_CONTEXT, Capabilities
 from vision.remote.refusal import OtherModel, PromptTooLong, asks_again_in_s, too_long, too_many_pictures
+from vision.remote.schema import held_to, not_held
 from vision.remote.server import RemoteServer
 from vision.types import Frozen
 
@@ -129,7 +130,10 @@ class RemoteServers:
                     "Name the model (endpoint_model), or leave that address out.",
                 )
             prepared = await self._prepared(ask, capabilities)
-            async with aclosing(server.client(capabilities).ask(prepared)) as events:
+            answer = server.client(capabilities).ask(prepared)
+            if ask.json_schema is not None and capabilities.json_schema is None:
+                answer = held_to(ask.json_schema, answer, capabilities.name)
+            async with aclosing(answer) as events:
                 async for event in events:
                     question.heard = True
                     yield event
@@ -140,16 +144,13 @@ class RemoteServers:
         server.breaker.succeeded()
 
     async def _prepared(self, ask: Ask, capabilities: Capabilities) -> Ask:
-        """The question as this server can take it. Raises PromptTooLong, InvalidArgument."""
+        """The question as this server can take it. Raises PromptTooLong, and InvalidArgument for a schema."""
         shown = pictures(ask)
         most = capabilities.max_pictures
         if most is not None and len(shown) > most:
             raise too_many_pictures(most)
-        if ask.json_schema is not None and not capabilities.json_schema:
-            raise InvalidArgument(
-                f"the server of {capabilities.name} does not hold an answer to a JSON Schema",
-                "Leave the schema out, or use vLLM, SGLang, LMDeploy or llama.cpp.",
-            )
+        if ask.json_schema is not None and capabilities.json_schema is False:
+            raise not_held(capabilities.name)
         tiles = min(ask.max_tiles or capabilities.max_tiles, capabilities.max_tiles)
         messages = []
         for message in ask.messages:

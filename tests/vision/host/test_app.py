@@ -287,7 +287,16 @@ async def test_without_the_secret_everything_is_401(host: Host, path: str, heade
 
 async def test_models_names_the_variant(host: Host) -> None:
     listed = (await host.send("GET", "/v1/models").ended()).json
-    assert [(model["id"], model["max_model_len"]) for model in listed["data"]] == [("tiny", 4096)]
+    (model,) = listed["data"]
+    assert (model["id"], model["max_model_len"]) == ("tiny", 4096)
+    assert model["json_schema"] is False, "as the next test holds"
+
+
+async def test_a_schema_that_an_answer_would_not_be_held_to_is_refused(host: Host) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    asked = await host.ask(response_format=form).ended()
+    assert (asked.status, asked.json["error"]["code"]) == (400, "invalid_argument")
+    assert "response_format" in asked.json["error"]["message"] and asked.json["error"]["hint"]
 
 
 async def test_health_tells_how_the_host_is(host: Host) -> None:
@@ -307,13 +316,6 @@ async def test_the_model_may_be_named_or_not(host: Host, model: str | None) -> N
 async def test_another_model_is_404(host: Host) -> None:
     asked = await host.ask(model="gpt-4o").ended()
     assert (asked.status, asked.json["error"]["code"]) == (404, "unknown_variant")
-
-
-async def test_a_schema_that_an_answer_would_not_be_held_to_is_refused(host: Host) -> None:
-    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    asked = await host.ask(response_format=form).ended()
-    assert (asked.status, asked.json["error"]["code"]) == (400, "invalid_argument")
-    assert "response_format" in asked.json["error"]["message"] and asked.json["error"]["hint"]
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/absent", 404), ("GET", "/shutdown", 405)])

@@ -341,15 +341,51 @@ async def test_an_answer_takes_half_of_a_small_context_at_most(serve: Serve) -> 
     assert asked["max_tokens"] == 1024
 
 
-async def test_a_schema_goes_out_strict_where_the_server_holds_to_it(serve: Serve) -> None:
-    schema = {"type": "object", "properties": {"total": {"type": "number"}}}
-    sent = (await asked_with(serve, question(json_schema=schema)))["response_format"]
+SCHEMA = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
+
+
+@pytest.mark.parametrize("owner", ["vllm", "sglang", "lmdeploy", "llamacpp"])
+async def test_a_schema_goes_out_strict_where_the_server_holds_to_it(serve: Serve, owner: str) -> None:
+    sent = (await asked_with(serve, question(json_schema=SCHEMA), owned_by=owner))["response_format"]
     assert sent["type"] == "json_schema"
-    assert (sent["json_schema"]["schema"], sent["json_schema"]["strict"]) == (schema, True)
+    assert (sent["json_schema"]["schema"], sent["json_schema"]["strict"]) == (SCHEMA, True)
+
+
+async def test_a_server_that_holds_no_answer_to_a_schema_is_not_asked_under_one(serve: Serve) -> None:
     ours = serve(models=[model("tiny", owned_by="internvl-mcp")])
-    assert isinstance(await error_of(Remote(ours), question(json_schema=schema)), InvalidArgument)
+    assert isinstance(await error_of(Remote(ours), question(json_schema=SCHEMA)), InvalidArgument)
+    assert not ours.asked
+    telling = serve(models=[model("tiny", owned_by="internvl-mcp", json_schema=True)])
+    assert await text_of(Remote(telling), question(json_schema=SCHEMA))
     refusing = serve(replies=[refuses(400, "response_format is not supported")] * 2)
-    assert isinstance(await error_of(Remote(refusing), question(json_schema=schema)), InvalidArgument)
+    assert isinstance(await error_of(Remote(refusing), question(json_schema=SCHEMA)), InvalidArgument)
+
+
+def unknown(serve: Serve, *replies: Reply) -> FakeServer:
+    """A server that does not say who made it, as transformers serve, which takes a schema and ignores it."""
+    return serve(models=[model("InternVL3-8B", owned_by="system")], replies=list(replies))
+
+
+async def test_an_answer_of_a_server_that_may_ignore_the_schema_is_checked(serve: Serve) -> None:
+    server = unknown(serve, says('{"total": 7.5}'), says('{"total": "seven"}'), says("It is seven."), says("[" * 5000))
+    remote = Remote(server)
+    assert await text_of(remote, question(json_schema=SCHEMA)) == '{"total": 7.5}'
+    for number in (2, 3, 4):
+        error = await error_of(remote, question(json_schema=SCHEMA))
+        assert isinstance(error, InvalidArgument) and "InternVL3-8B" in error.message and "vLLM" in error.hint
+        assert len(server.asked) == number, "it is asked once"
+    assert await text_of(remote) == "A served answer.", "it is well all the same"
+
+
+async def test_an_answer_that_was_cut_off_says_so_at_its_end(serve: Serve) -> None:
+    cut = Reply(body=chunk(delta={"content": '{"tot'}, finish_reason="length") + b"data: [DONE]\n\n")
+    assert await text_of(Remote(unknown(serve, cut)), question(json_schema=SCHEMA)) == '{"tot'
+
+
+@pytest.mark.parametrize("schema", [{"type": "nothing"}, {"$ref": "http://127.0.0.1:9/x"}, {"pattern": "("}])
+async def test_what_is_no_schema_by_itself_is_said_to_be_none(serve: Serve, schema: dict[str, Any]) -> None:
+    error = await error_of(Remote(unknown(serve, says('"x"'))), question(json_schema=schema))
+    assert isinstance(error, InvalidArgument) and "no JSON Schema" in error.message
 
 
 async def test_a_stage_of_a_host_of_ours_crosses(serve: Serve) -> None:
