@@ -98,6 +98,8 @@ def served(remote: RemoteModel) -> Choice:
     reason = f"the setting endpoints names {remote.url}, where {server} serves {known.model}"
     if remote.servers > 1:
         reason += f" (one of {remote.servers} that take turns)"
+    if not known.listed:
+        reason += "; its list of models does not tell of it, so what it takes is assumed by its name"
     if known.context is None:
         reason += f"; it does not tell its context, {ASSUMED_CONTEXT} tokens are assumed"
     advice = "" if known.internvl else "By its name it is no InternVL: boxes and tables may come in another form"

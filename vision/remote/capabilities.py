@@ -39,9 +39,10 @@ _INTERNVL = re.compile(r"intern[-_ ]?vl", re.IGNORECASE)
 class Capabilities(Frozen):
     """A server and the model that it is asked for.
 
-    `model`: its name there. `name`: the same in short, for people and results. `internvl`: whether it is an InternVL,
-    by its name. `context`: most tokens of a prompt with its answer; None where the server does not tell.
-    `max_pictures`: most pictures a prompt; None where no bound is known. `fit`: how pictures are prepared (see
+    `model`: its name there; `listed`: whether the server's own list tells of it, or all is taken by that name alone.
+    `name`: the same in short, for people and results. `internvl`: whether it is an InternVL, by its name. `context`:
+    most tokens of a prompt with its answer; None where the server does not tell. `max_pictures`: most pictures a
+    prompt; None where no bound is known. `fit`: how pictures are prepared (see
     `vision.media.tile_grid`); `tiles`: the field that takes the most tiles for a picture. `top_k`, `usage` (counts at
     the end of a stream): whether it takes those. `json_schema`: whether it holds an answer to a JSON Schema
     (`response_format`); None where that is not known, as some take the field and ignore it.
@@ -49,6 +50,7 @@ class Capabilities(Frozen):
 
     kind: ServerKind
     model: str
+    listed: bool = True
     name: str
     internvl: bool
     context: int | None = None
@@ -86,6 +88,11 @@ def capabilities_of(offered: OfferedModel) -> Capabilities:
         top_k=kind != "unknown",
         json_schema=True if kind in _HOLD_TO_A_SCHEMA else offered.json_schema if kind == "internvl-mcp" else None,
     )
+
+
+def named_only(model: str) -> Capabilities:
+    """What is taken of a model that the server's list does not tell of."""
+    return capabilities_of(OfferedModel(id=model)).model_copy(update={"listed": False})
 
 
 def kind_of(offered: OfferedModel) -> ServerKind:

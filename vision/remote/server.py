@@ -10,7 +10,7 @@ from vision.chat.client import ChatClient, Endpoint, HostSilent, Loose, OfferedM
 from vision.chat.faults import HttpRefusal
 from vision.errors import ConfigError, EngineUnavailable, ModelFailed, OutOfMemory, VisionError
 from vision.remote.breaker import Breaker
-from vision.remote.capabilities import Capabilities, capabilities_of, kind_of, looks_like_internvl
+from vision.remote.capabilities import Capabilities, capabilities_of, kind_of, looks_like_internvl, named_only
 from vision.remote.refusal import learnt
 
 # Asked again after so long: a server may have been started anew with another model.
@@ -18,6 +18,8 @@ _KNOWN_FOR_S = 300.0
 # A server that takes longer to list its models has no time for questions either.
 _LOOK_S = 5.0
 _MOST_LISTED = 8
+# With these, a server that cannot list its models may answer questions all the same.
+_NO_LIST = (404, 405, 500, 501)
 
 
 class _Modalities(Loose):
@@ -107,7 +109,13 @@ class RemoteServer:
 
     async def _discovered(self) -> Capabilities:
         asking = ChatClient(Endpoint(self.url, key=self._key))
-        found = capabilities_of(self._picked(await asking.models()))
+        try:
+            offered = await asking.models()
+        except VisionError as e:
+            if self._model is None or not isinstance(e.__cause__, HttpRefusal) or e.__cause__.status not in _NO_LIST:
+                raise
+            return named_only(self._model)
+        found = self._picked(offered)
         if found.kind != "llama.cpp":
             return found
         try:
@@ -120,16 +128,16 @@ class RemoteServer:
             )
         return found.model_copy(update={"context": props.default_generation_settings.n_ctx or found.context})
 
-    def _picked(self, offered: tuple[OfferedModel, ...]) -> OfferedModel:
+    def _picked(self, offered: tuple[OfferedModel, ...]) -> Capabilities:
         names = [model.id for model in offered]
         listed = ", ".join(names[:_MOST_LISTED]) + (", …" if len(names) > _MOST_LISTED else "")
         if self._model is not None:
             same = [model for model in offered if model.id == self._model]
             if same:
-                return same[0]
+                return capabilities_of(same[0])
             if all(kind_of(model) == "unknown" for model in offered):
                 # Gateways list some of what they have; transformers serve lists the hub's cache, not what it runs.
-                return OfferedModel(id=self._model)
+                return named_only(self._model)
             raise ConfigError(
                 f"the server at {self.url} has no model {self._model!r}",
                 f"Set endpoint_model to one of: {listed}." if names else "It offers none: see its log.",
@@ -140,4 +148,4 @@ class RemoteServer:
                 f"the server at {self.url} offers {len(names)} models, and which one to ask is not clear",
                 f"Set endpoint_model to one of: {listed}." if names else "It offers none: see its log.",
             )
-        return likely[0]
+        return capabilities_of(likely[0])

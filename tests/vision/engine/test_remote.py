@@ -63,6 +63,14 @@ async def test_another_model_is_called_remote_and_gets_none_of_internvl_s_own_pr
     assert internvl.asked[0]["messages"][0] == {"role": "system", "content": DEFAULT}
 
 
+async def test_a_model_of_which_the_server_tells_nothing_is_said_to_be_taken_by_its_name(serve: Any) -> None:
+    mute = engine(serve(listing=refuses(404)), endpoint_model="InternVL3-8B")
+    answer = await ask(mute)
+    assert answer.text == "A served answer." and answer.choice.name == "internvl"
+    assert "does not tell of it" in answer.choice.reason and "8192 tokens are assumed" in answer.choice.reason
+    assert "does not tell of it" not in (await engine(serve()).choice()).reason
+
+
 async def test_tiles_and_frames_keep_within_the_server_s_context(serve: Any) -> None:
     small = engine(serve(models=[model(max_model_len=4096)]))
     choice = await small.choice()

@@ -12,7 +12,7 @@ import pytest
 
 from tests.vision.remote.fake_server import FakeServer, Reply, chunk, model, refuses, says
 from vision.chat.types import Ask, Delta, Finished, ImagePart, Message, TextPart
-from vision.errors import Busy, EngineUnavailable, InvalidArgument, ModelFailed, ModelLoading, VisionError
+from vision.errors import AccessDenied, Busy, EngineUnavailable, InvalidArgument, ModelFailed, ModelLoading, VisionError
 from vision.media.tile_grid import Fit
 from vision.remote.capabilities import Capabilities
 from vision.remote.refusal import PromptTooLong
@@ -272,6 +272,26 @@ async def test_a_model_that_is_named_need_not_be_listed_by_servers_that_list_oth
     empty = serve(models=[])
     await text_of(Remote(empty, model="/models/nano"))
     assert empty.asked[0]["model"] == "/models/nano"
+
+
+@pytest.mark.parametrize("status", [404, 405, 500])
+async def test_a_model_that_is_named_is_asked_where_no_list_is(serve: Serve, status: int) -> None:
+    server = serve(listing=refuses(status, "no such thing"))
+    remote = Remote(server, model="InternVL3-8B-hf")
+    known = (await remote.model()).capabilities
+    assert (known.listed, known.kind, known.internvl, known.tiles, known.top_k) == (False, "unknown", True, None, False)
+    assert await text_of(remote) == "A served answer."
+    assert server.asked[0]["model"] == "InternVL3-8B-hf"
+    assert isinstance(await error_of(Remote(server)), VisionError), "with no name, nobody knows what to ask"
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, AccessDenied), (429, Busy), (503, ModelLoading)])
+async def test_a_list_that_is_refused_for_now_or_for_the_key_is_the_error(
+    serve: Serve, status: int, kind: type[VisionError]
+) -> None:
+    server = serve(listing=refuses(status))
+    assert isinstance(await error_of(Remote(server, model="InternVL3-8B")), kind)
+    assert not server.asked
 
 
 async def test_a_model_that_has_gone_is_looked_for_again(serve: Serve) -> None:
