@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         configured = settings.load(options)
-        logs.start(options.log_level, configured.log_format)
+        logs.start(options.log_level or "warning", configured.log_format)
         return options.run(options, configured)
     except ConfigError as error:
         print(f"internvl-mcp: {error.message}\n{error.hint}", file=sys.stderr)  # noqa: T201
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,  # or --http, a command's own flag, would be taken for the beginning of many
     )
     parser.add_argument("--version", action="version", version=f"internvl-mcp {__version__}")
-    parser.set_defaults(run=_serve, config=None, log_level="warning", http=False)
+    parser.set_defaults(run=_serve, config=None, log_level=None, http=False)
     # Flags may stand before or after the command: those of a command leave no trace unless they are given.
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     for wanting in (parser, shared):
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
             "--log-level",
             choices=("debug", "info", "warning", "error"),
             default=argparse.SUPPRESS,
-            help="what goes to stderr; default: warning",
+            help="what goes to stderr; default: warning, and every request of serve --http",
         )
     commands = parser.add_subparsers(title="commands", metavar="")
     _add_serve(commands, shared)
@@ -81,6 +81,8 @@ def _serve(options: argparse.Namespace, configured: Settings) -> int:
     if options.http:
         from mcp_server.http_serve import serve as serve_http
 
+        if options.log_level is None:
+            logs.tell_requests()
         serve_http(configured)
     from mcp_server.app import LazyService, build_app
     from mcp_server.stdio import serve

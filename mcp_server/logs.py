@@ -16,6 +16,11 @@ def start(level: str, form: Literal["text", "json"]) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
+def tell_requests() -> None:
+    """Lets the lines about requests over HTTP through, whatever else is kept back: they hold no content."""
+    logging.getLogger("internvl_mcp.http").setLevel(logging.INFO)
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     """What a message was told beside its words: `extra={"fields": {…}}`."""
     return getattr(record, "fields", {})
