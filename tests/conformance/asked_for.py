@@ -95,6 +95,10 @@ async def _progress(context: Context, _: types.CallToolRequestParams) -> ToolRep
     return _said(_text("done"))
 
 
+async def _greet(_: Context, params: types.CallToolRequestParams) -> ToolReply:
+    return _said(_text(f"Hello, {(params.arguments or {})['name']}!"))
+
+
 async def _logging(context: Context, _: types.CallToolRequestParams) -> ToolReply:
     """Told only to clients that asked for it, from 2026-07-28 on: the SDK sees to that."""
     for words in ("Tool execution started", "Tool processing data", "Tool execution completed"):
@@ -256,6 +260,7 @@ TOOLS: dict[str, tuple[dict[str, Any], Callable[[Context, types.CallToolRequestP
     ),
     "test_input_required_result_multi_round": ({}, _rounds({"step1": NAME}, {"step2": NAME}, state=True)),
     "test_input_required_result_capabilities": ({}, _asks_what_it_may),
+    "greet": ({"name": _STRING}, _greet),
     "test_custom_header": ({"region": {**_STRING, "x-mcp-header": "Region"}}, _says(_text("done"))),
     "json_schema_2020_12_tool": (_SCHEMA_2020_12, _says(_text("done"))),
 }

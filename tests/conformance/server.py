@@ -16,11 +16,12 @@ import mcp_types as types
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
-from mcp_server import cli, http_serve
+from mcp_server import calling, cli, http_serve
 from mcp_server.app import LazyService, build_app
 from mcp_server.http_turns import Turns
 from tests.conformance import asked_for
 from tests.conformance.asked_for import Context
+from tests.conformance.slow_tools import REPLY_WITHIN_S, SLOW_TOOLS
 
 
 def build_fixture(service: LazyService, turns: Turns | None = None) -> Server[Any]:
@@ -45,7 +46,11 @@ def _lay_over_tools(app: Server[Any]) -> None:
 
     async def list_tools(context: Context, params: types.PaginatedRequestParams) -> types.ListToolsResult:
         result = await listed(context, params)
-        return result.model_copy(update={"tools": [*asked_for.tools(), *result.tools]})
+        slow = [
+            types.Tool(name=tool.name, description=tool.description, input_schema=tool.parameters.model_json_schema())
+            for tool in SLOW_TOOLS
+        ]
+        return result.model_copy(update={"tools": [*asked_for.tools(), *slow, *result.tools]})
 
     async def call_tool(context: Context, params: types.CallToolRequestParams) -> Any:
         if params.name in asked_for.TOOLS:
@@ -115,7 +120,8 @@ def _add_legacy(app: Server[Any]) -> None:
 
 def main(arguments: list[str]) -> int:
     http_serve.build_app = build_fixture  # all else is the product's
-    return cli.main(["serve", "--http", *arguments])
+    calling.TOOLS = (*calling.TOOLS, *SLOW_TOOLS)
+    return cli.main(["serve", "--http", "--reply-within-s", str(REPLY_WITHIN_S), *arguments])
 
 
 if __name__ == "__main__":

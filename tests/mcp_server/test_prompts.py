@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,7 +12,6 @@ from mcp import MCPError
 from mcp_types import TextContent
 
 from mcp_server import prompts
-from mcp_server.app import checked
 from tools.catalogue import TOOLS
 
 BY_NAME = {tool.name: tool for tool in TOOLS}
@@ -50,7 +50,7 @@ def test_each_call_that_a_prompt_shows_is_one_the_tool_takes(prompt: prompts.Job
     calls = _CALL.findall(text_of(prompt.name, values_for(prompt, whole)))
     assert calls
     for tool, arguments in calls:
-        checked(BY_NAME[tool].parameters, json.loads(arguments))
+        BY_NAME[tool].parameters.model_validate_json(arguments)
 
 
 @pytest.mark.parametrize("prompt", prompts.PROMPTS, ids=lambda prompt: prompt.name)
@@ -119,3 +119,15 @@ def test_every_prompt_says_what_it_is_and_describes_its_arguments() -> None:
         assert prompt.arguments
         for argument in prompt.arguments:
             assert argument.description and argument.required is not None
+
+
+def test_listing_and_filling_in_loads_no_tool() -> None:
+    """Clients list the prompts when they connect."""
+    code = (
+        "import sys\n"
+        "from mcp_server import completions, prompts, vision_resources\n"
+        "prompts.listed(), prompts.filled_in('transcribe', {'source': 'a.png'}), vision_resources.templates()\n"
+        "print([name for name in ('tools', 'vision.service', 'vision.variants', 'sqlite3') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
