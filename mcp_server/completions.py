@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from mcp_server import prompts
+from mcp_server import prompts, vision_resources
+from mcp_server.owner import owner_of
 from mcp_server.vision_resources import TEMPLATE, TEMPLATE_ARGUMENT
 
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+    from mcp.server.context import ServerRequestContext
+    from mcp.server.lowlevel import Server
+
+    from mcp_server.app import LazyService
+    from mcp_server.http_turns import Turns
+
 _MOST = 100  # the protocol's own bound
+
+
+def serve(app: Server[TaskGroup], service: LazyService, turns: Turns | None) -> None:
+    """Answers completion/complete."""
+
+    async def complete(
+        context: ServerRequestContext[TaskGroup], params: types.CompleteRequestParams
+    ) -> types.CompleteResult:
+        async def result_ids() -> list[str]:
+            return await vision_resources.ids(service.jobs_in(context.lifespan_context, turns), owner_of(context))
+
+        return await completed(params, result_ids)
+
+    app.add_request_handler("completion/complete", types.CompleteRequestParams, complete)
 
 
 async def completed(
