@@ -40,7 +40,7 @@ def make_page(path: Path) -> None:
 
 async def ours(service: VisionService, page: Path) -> tuple[float, int]:
     started = time.perf_counter()
-    result = await run(service, ExtractTextParameters(source=str(page)), Call(reply_within_s=600))
+    result = await run(service, ExtractTextParameters(source=str(page)), Call(within_s=600))
     return time.perf_counter() - started, len(result.lines)
 
 

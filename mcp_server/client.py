@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import anyio
 import mcp_types as types
-from anyio.abc import TaskGroup
 from mcp.shared.exceptions import MCPError
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
     from mcp.server.session import ServerSession
+
+    from tools.result import JobProgress
 
 _ROOTS_WITHIN_S = 3.0
 _STILL_ALIVE_EVERY_S = 4.0
@@ -54,41 +54,34 @@ def folders(found: types.ListRootsResult) -> tuple[Path, ...]:
     return tuple(folder for folder in folders if folder != Path(folder.anchor))
 
 
-class ProgressReporter:
-    """Passes progress on so that it strictly rises, and repeats it when nothing happens for a while.
+class Watched(Protocol):
+    """Work that tells how far it is."""
 
-    Nothing is sent to clients that gave no progress token.
+    @property
+    def progress(self) -> JobProgress: ...
+
+    @property
+    def ended(self) -> anyio.Event: ...
+
+    async def change(self) -> None:
+        """Returns when there is progress, or an end."""
+        ...
+
+
+async def follow(session: ServerSession, work: Watched, within_s: float) -> None:
+    """Returns when the work has ended, or after `within_s` seconds, however slowly the client reads.
+
+    Meanwhile its progress is passed on so that it strictly rises, as the protocol wants, and is repeated when nothing
+    happens for a while. Nothing is sent to clients that gave no progress token.
     """
-
-    def __init__(self, session: ServerSession) -> None:
-        self._session = session
-        self._sent = 0.0
-        self._total: float | None = None
-        self._message = "working"
-        self._beat: TaskGroup = anyio.create_task_group()
-
-    async def __aenter__(self) -> ProgressReporter:
-        await self._beat.__aenter__()
-        self._beat.start_soon(self._still_alive)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        self._beat.cancel_scope.cancel()
-        return await self._beat.__aexit__(kind, error, trace)
-
-    async def report(self, done: float, total: float | None, message: str) -> None:
-        self._total, self._message = total, message
-        await self._send(done)
-
-    async def _still_alive(self) -> None:
-        while True:
-            await anyio.sleep(_STILL_ALIVE_EVERY_S)
-            await self._send(self._sent)
-
-    async def _send(self, done: float) -> None:
-        # The protocol wants every value larger than the last, whatever the work's own count does.
-        self._sent = done if done > self._sent else self._sent + 0.001
-        total = self._total if self._total is None or self._total >= self._sent else None
-        await self._session.report_progress(self._sent, total, self._message)
+    sent = 0.0
+    with anyio.move_on_after(max(0.0, within_s)):
+        while not work.ended.is_set():
+            with anyio.move_on_after(_STILL_ALIVE_EVERY_S):
+                await work.change()
+            if work.ended.is_set():
+                return
+            now = work.progress
+            sent = now.done if now.done > sent else sent + 0.001
+            total = now.total if now.total is None or now.total >= sent else None
+            await session.report_progress(sent, total, now.message)

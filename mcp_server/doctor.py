@@ -111,7 +111,7 @@ def _sandbox() -> Finding:
 
 
 async def _reads_a_picture(service: VisionService) -> str:
-    call = Call(reply_within_s=service.settings.reply_within_s)
+    call = Call(within_s=service.settings.job_within_s)
     with await service.open(_SELF_TEST, call) as media:
         pages = [page async for page in read_pages(service, media, call, output="text")]
     found = pages[0].page.text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from mcp_server.app import run_tool
+from mcp_server.running import run_tool
 from vision.call import Call
 from vision.config import Settings
 from vision.errors import InvalidArgument, VisionError
@@ -61,7 +61,7 @@ async def _run(settings: Settings, tool: Tool, arguments: dict[str, Any]) -> Too
             sys.stderr.flush()
 
     with VisionService(settings, Path.cwd()) as service:
-        call = Call(reply_within_s=settings.reply_within_s, progress=progress)
+        call = Call(within_s=settings.job_within_s, progress=progress)
         try:
             return await run_tool(service, tool, arguments, call)
         finally:

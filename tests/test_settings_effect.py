@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_server.app import run_tool
+from mcp_server.running import run_tool
 from mcp_server.settings import load as load_settings
 from tests.scripted_model import NO_MODEL, ScriptedModel, says
 from tests.vision.engine.played import played, put_weights
@@ -62,7 +62,7 @@ async def call(service: VisionService, name: str, client_roots: tuple[Path, ...]
         return client_roots
 
     tool = next(tool for tool in TOOLS if tool.name == name)
-    asked = Call(reply_within_s=service.settings.reply_within_s, client_roots=roots)
+    asked = Call(within_s=service.settings.job_within_s, client_roots=roots)
     return await run_tool(service, tool, arguments, asked)
 
 
@@ -199,8 +199,8 @@ async def test_ocr_threads_sets_the_recognisers_threads(serving: Serving) -> Non
     assert counts[1] > counts[0]
 
 
-async def test_a_call_replies_in_time_with_a_cursor(serving: Serving) -> None:
-    service = serving(reply_within_s=0.001)
+async def test_a_call_ends_in_time_with_a_cursor(serving: Serving) -> None:
+    service = serving(job_within_s=0.001)
     first = await call(service, "read_document", source="report-scan.pdf")
     assert [page.number for page in first.pages] == [1]
     assert first.truncated

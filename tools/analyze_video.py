@@ -27,9 +27,9 @@ from vision.service import FrameText, VisionService
 from vision.types import Box, Frozen, TextLine
 
 _OVERHEAD_TOKENS = 900
-# Reading one frame may take this long; none is begun when less is left for the reply.
+# Reading one frame may take this long; none is begun when less is left.
 _FRAME_READ_S = 4.0
-# With a model, no frame's text is read any more when less than this share of the reply's time is left for it.
+# With a model, no frame's text is read any more when less than this share of the work's time is left for it.
 _MODEL_SHARE = 0.6
 # Frames for a question unless max_frames says so: the reference's evaluations take 16 (MVBench) and up.
 _FRAMES = 16
@@ -217,14 +217,14 @@ async def run(service: VisionService, parameters: AnalyzeVideoParameters, call: 
     choice = await service.engine.choice()
     # A cursor goes on with the timeline; only a question asks the model again.
     asking = choice.model is not None and (parameters.cursor is None or parameters.question is not None)
-    keep_s = min(_FRAME_READ_S, call.reply_within_s / 4)
+    keep_s = min(_FRAME_READ_S, call.within_s / 4)
     with await service.open(parameters.source, call) as media:
         start.check(media.opened.sha256)
         seen = _Seen(_Place(*start.place))
         events = service.watch(
             media, call, start_s=seen.place.start / 1000 if seen.place.start else parameters.start,
             end_s=parameters.end, max_frames=parameters.max_frames,
-            keep_s=_MODEL_SHARE * call.reply_within_s if asking else keep_s,
+            keep_s=_MODEL_SHARE * call.within_s if asking else keep_s,
             spread=_frames(parameters, service.settings, choice, given_frames) if asking else 0,
         )  # fmt: skip
         async with aclosing(events):
@@ -309,13 +309,13 @@ def _notices(
         notices.append(f"{bound}, not {parameters.max_frames}.")
     if seen.unread:
         more = f"Text on {len(seen.unread)} more frames, from {min(seen.unread):.1f} s on, was not read"
-        notices.append(f"{more}: max_frames or the time for a reply ended.")
+        notices.append(f"{more}: max_frames or the time ended.")
     watched = seen.watched
     if place is not None:
         from_s = timeline[-1].start_s if place.given and timeline else place.start / 1000
         notices.append(f"There is more from {from_s:.1f} s on: pass next_cursor as cursor, or start and end.")
     elif seen.unread or seen.stopped():
-        notices.append("The time for a reply does not suffice to see more: raise reply_within_s on the server.")
+        notices.append("The time for a look does not suffice to see more: raise decode_timeout_s on the server.")
     if watched is not None and watched.corrupt:
         notices.append(f"{watched.corrupt} pictures of the video are damaged.")
     if watched is not None and watched.ended_by == "damage":

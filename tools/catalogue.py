@@ -8,6 +8,7 @@ from tools import (
     ask_followup,
     describe_image,
     extract_text,
+    get_result,
     locate_objects,
     manage_model,
     read_document,
@@ -22,5 +23,6 @@ TOOLS: tuple[Tool, ...] = (
     analyze_video.TOOL,
     locate_objects.TOOL,
     ask_followup.TOOL,
+    get_result.TOOL,
     manage_model.TOOL,
 )

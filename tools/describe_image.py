@@ -37,7 +37,7 @@ _BRIEF_CHARACTERS = 500
 _SOURCE_CHARACTERS = 100
 _MOST_NOTICES = 4
 _FEW_COLORS = 2
-# With a model, no picture's text is read any more when less than this share of the reply's time is left for it.
+# With a model, no picture's text is read any more when less than this share of the work's time is left for it.
 _MODEL_SHARE = 0.6
 _UNREAD = "The text on {count} of the pictures was not read, to leave the model time: extract_text reads it."
 
@@ -165,7 +165,7 @@ async def _look(service: VisionService, source: str, reply: _Reply, call: Call) 
         info = picture.info
         facts = source_facts(media, width=info.width, height=info.height, pages=info.pages)
         shown = await service.shown(picture, call) if modelled else None
-    if modelled and reply.sources and call.left_s < _MODEL_SHARE * call.reply_within_s:
+    if modelled and reply.sources and call.left_s < _MODEL_SHARE * call.within_s:
         reply.unread += 1
         reply.add(facts, info, PageText())
     else:
@@ -213,7 +213,7 @@ def _notices(reply: _Reply, spoken: Spoken, unseen: list[str]) -> tuple[str, ...
     if reply.cut:
         notices.append(_CUT)
     if unseen:
-        notices.append(f"The time for a reply ended; not looked at: {', '.join(unseen)}. Ask for them again.")
+        notices.append(f"The time for a call ended; not looked at: {', '.join(unseen)}. Ask for them again.")
     return tuple(notices)
 
 

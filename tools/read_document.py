@@ -22,7 +22,7 @@ from vision.service import Media, VisionService
 from vision.types import Frozen, TextTable
 
 _OVERHEAD_TOKENS = 800
-# With a question for a model, no page is begun when less than this share of the reply's time is left for it.
+# With a question for a model, no page is begun when less than this share of the work's time is left for it.
 _MODEL_SHARE = 0.6
 # Pages done of those chosen, then the place in the next: its text and so many tables done, rows, characters.
 _CURSORS = Cursors("read_document", 4, ("pages", "format"))
@@ -154,7 +154,7 @@ async def run(service: VisionService, parameters: ReadDocumentParameters, call: 
         start.check(media.opened.sha256)
         reply = _Reply(parameters, start, tokens)
         asking = modelled and parameters.question is not None
-        await _read(service, media, reply, call, _MODEL_SHARE * call.reply_within_s if asking else 0.0)
+        await _read(service, media, reply, call, _MODEL_SHARE * call.within_s if asking else 0.0)
         facts = reply.facts
         if facts is None:
             raise past_the_end()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from vision.types import Box, Frozen
@@ -63,3 +65,21 @@ class ToolResult(Frozen):
     conversation_id: str | None = None
     notices: tuple[str, ...] = Field(default=(), description="what the reader should know: limits, fallbacks, advice")
     timings_ms: dict[str, int] = Field(default={})
+
+
+class JobProgress(Frozen):
+    """How far a call's work is, in steps of its own; `total` is null where it cannot be known."""
+
+    done: float = 0.0
+    total: float | None = None
+    message: str = "working"
+
+
+class Underway(Frozen):
+    """The reply of any tool whose work is not done when the reply is due: it goes on, and get_result fetches it."""
+
+    answer: None = None
+    job_id: str = Field(description="pass to get_result for the result")
+    state: Literal["working", "cancelled"] = Field(description="cancelled: there will be no result")
+    progress: JobProgress
+    notices: tuple[str, ...]

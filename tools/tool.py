@@ -20,13 +20,15 @@ class Parameters(BaseModel):
 
 @dataclass(frozen=True)
 class Tool:
-    """`reads_network`: whether a source may be an address. `read_only`: whether it changes nothing on the machine."""
+    """`run`: None for what a server does itself. `reads_network`: whether a source may be an address. `read_only`:
+    whether it changes nothing on the machine.
+    """
 
     name: str
     title: str
     description: str
     parameters: type[Parameters]
     result: type[ToolResult]
-    run: Callable[[VisionService, Any, Call], Awaitable[ToolResult]]
+    run: Callable[[VisionService, Any, Call], Awaitable[ToolResult]] | None
     reads_network: bool = True
     read_only: bool = True

@@ -20,11 +20,16 @@ async def _no_roots() -> tuple[Path, ...]:
 
 @dataclass(frozen=True)
 class Call:
-    """`progress(done, total, message)`; `client_roots()` asks the client which folders it works in."""
+    """`within_s`: how long the work may take, whenever its client gets a reply. `progress(done, total, message)`.
+    `client_roots()` asks the client which folders it works in. `owner`: whose it is; conversations are kept apart by
+    it. `working_directory`: where relative paths start; None: the service's own.
+    """
 
-    reply_within_s: float
+    within_s: float
     progress: ProgressCallback = _silent
     client_roots: Callable[[], Awaitable[tuple[Path, ...]]] = _no_roots
+    owner: str = "local"
+    working_directory: Path | None = None
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -33,5 +38,5 @@ class Call:
 
     @property
     def left_s(self) -> float:
-        """Seconds until the reply is due; not below zero."""
-        return max(0.0, self.reply_within_s - self.elapsed_s)
+        """Seconds that the work may still take; not below zero."""
+        return max(0.0, self.within_s - self.elapsed_s)

@@ -108,7 +108,7 @@ class Settings(Frozen):
         description="Folder for what outlives a restart: jobs, results, conversations; none: the user's state folder.",
     )
     keep_results_h: float = Field(
-        default=24.0, gt=0, description="Hours for which jobs, results and conversations are kept after their last use."
+        default=24.0, gt=0, description="Hours for which jobs, results and conversations are kept since they changed."
     )
     max_reply_tokens: int = Field(
         default=8_000, ge=2_000, description="Estimated tokens a reply may hold; next_cursor fetches the rest."

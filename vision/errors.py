@@ -15,6 +15,7 @@ VisionError
 ├── Busy                 busy                 too many calls at once; the same call may work a little later
 ├── UnknownVariant       unknown_variant      no such model in the catalogue, and no such folder
 ├── WeightsUnusable      weights_unusable     a checkpoint that is absent, incomplete, damaged or of another kind
+├── StoreFailed          store_failed         what outlives a call cannot be written or read
 ├── DownloadFailed       download_failed      weights could not be fetched or stored
 ├── OutOfMemory          out_of_memory        the model, or this question to it, needs more memory than is free
 ├── ModelLoading         model_loading        the model is still being loaded; the same call works a little later
@@ -96,6 +97,10 @@ class WeightsUnusable(VisionError):
     code = "weights_unusable"
 
 
+class StoreFailed(VisionError):
+    code = "store_failed"
+
+
 class DownloadFailed(VisionError):
     code = "download_failed"
 
@@ -133,6 +138,7 @@ BY_CODE: dict[str, type[VisionError]] = {
         Busy,
         UnknownVariant,
         WeightsUnusable,
+        StoreFailed,
         DownloadFailed,
         OutOfMemory,
         ModelLoading,

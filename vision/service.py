@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import anyio
 
@@ -26,13 +26,16 @@ from vision.conversations import Conversations
 from vision.engine.engine import Engine
 from vision.errors import AccessDenied, LimitExceeded, UnsupportedMedia
 from vision.media.sniff import MediaKind, sniff_file
-from vision.media.tile_grid import Fit, fitted_size
+from vision.media.tile_grid import TILE_SIDE, Fit, fitted_size
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
 from vision.prompts.video import Frame
 from vision.types import Box, PageText, TextLine, TextTable
 from vision.workers import jobs
 from vision.workers.pool import Results, WorkerPool, acquire
 from vision.workers.process import WorkerSpec
+
+if TYPE_CHECKING:
+    from vision.store import Store
 
 _OCR_MEMORY_MB = 1100
 _CACHED_TEXT_BYTES = 32 * MIB
@@ -41,7 +44,7 @@ _REAP_EVERY_S = 5.0
 # Longer sides are scaled down before reading: the recogniser gains nothing from more, and pixels cross processes.
 # A region is cropped first, so small print on a large scan can still be read at full resolution.
 _MAX_SIDE = 6000
-_LOOK_SHARE = 0.5
+_LOOK_SHARE, _LOOK_TIMEOUT_SHARE = 0.5, 0.85
 # A model sees an A4 page in about 1,344 by 1,792 pixels (12 tiles), 160 an inch, or half as many again with more tiles.
 _PAGE_DPI = 200.0
 # Pictures that may move: analyze_video takes them, whatever sniffing calls them.
@@ -100,6 +103,7 @@ class VisionService:
         self.settings = settings
         self.conversations = Conversations()
         self._engine = engine
+        self._store: Store | None = None
         self._cwd = working_directory
         decoder = WorkerSpec("media", settings.decoder_memory_mb, settings.decode_timeout_s)
         reader = WorkerSpec("ocr", _OCR_MEMORY_MB, settings.decode_timeout_s, settings.ocr_threads)
@@ -122,6 +126,8 @@ class VisionService:
         """Ends every worker process at once; safe to call from a signal handler of the event loop."""
         self._decoders.close()
         self._readers.close()
+        if self._store is not None:
+            self._store.close()
         if self._engine is not None:
             self._engine.downloads.close()
 
@@ -131,6 +137,17 @@ class VisionService:
             await anyio.sleep(min(_REAP_EVERY_S, self.settings.idle_unload_s))
             self._decoders.end_idle(self.settings.idle_unload_s)
             self._readers.end_idle(self.settings.idle_unload_s)
+
+    @property
+    def store(self) -> Store:
+        """What outlives this process: jobs and conversations."""
+        if self._store is None:
+            from vision.chat.record import state_folder
+            from vision.store import Store
+
+            folder = self.settings.state_folder or state_folder(os.environ).logs
+            self._store = Store(folder.expanduser(), self.settings.keep_results_h * 3600)
+        return self._store
 
     @property
     def engine(self) -> Engine:
@@ -169,21 +186,22 @@ class VisionService:
             )
 
     async def _open(self, source: str, call: Call) -> OpenedSource:
+        cwd = call.working_directory or self._cwd
         try:
-            return await open_source(source, self._policy(), self._cwd, accept=self._acceptable)
+            return await open_source(source, self._policy(cwd), cwd, accept=self._acceptable)
         except AccessDenied:
             # Only now is the client asked: it may be a round trip, and most files lie under the known roots.
             roots = await call.client_roots() if self.settings.use_client_roots else ()
             if not roots:
                 raise
-            return await open_source(source, self._policy(*roots), self._cwd, accept=self._acceptable)
+            return await open_source(source, self._policy(cwd, *roots), cwd, accept=self._acceptable)
 
-    def _policy(self, *client_roots: Path) -> AccessPolicy:
+    def _policy(self, cwd: Path, *client_roots: Path) -> AccessPolicy:
         settings = self.settings
         roots = [*settings.roots, *client_roots]
         # A server started in / was started by a desktop program, not in a project: / is then no permission.
-        if settings.use_working_directory and self._cwd != Path(self._cwd.anchor):
-            roots.append(self._cwd)
+        if settings.use_working_directory and cwd != Path(cwd.anchor):
+            roots.append(cwd)
         return AccessPolicy(
             roots=tuple(roots),
             clipboard=settings.use_clipboard,
@@ -222,10 +240,10 @@ class VisionService:
         region = (x, y, x + info.raster.width / scale, y + info.raster.height / scale)
         return Shown(ImagePart(data=bytes(png)), region)
 
-    async def fitted(self, picture: ImagePart, fit: Fit, max_tiles: int) -> ImagePart:
+    async def fitted(self, picture: ImagePart, fit: Fit, max_tiles: int, tile_side: int = TILE_SIDE) -> ImagePart:
         """A picture for a model (PNG) at the size that its server makes use of."""
         size = _png_size(picture.data)
-        width, height = fitted_size(*size, fit, max_tiles)
+        width, height = fitted_size(*size, fit, max_tiles, tile_side)
         if (width, height) == size:
             return picture
         key = f"{hashlib.sha256(picture.data).hexdigest()}:{width}x{height}"
@@ -310,7 +328,7 @@ class VisionService:
         """A video's facts, then what is measured and read in the segment, in order of time.
 
         `spread`: so many frames for a model come too, fewer where one stands for several of the times. When less than
-        `keep_s` is left for the reply, frames come unread. Raises UnsupportedMedia for other kinds.
+        `keep_s` is left of the time, frames come unread. Raises UnsupportedMedia for other kinds.
         """
         moves = media.kind.kind == "video" or (
             media.kind.format in ANIMATED and (await self.picture(media, call)).info.pages > 1
@@ -326,9 +344,9 @@ class VisionService:
             max_frames=min(max_frames, self.settings.max_frames),
             spread=spread,
             max_pixels=self.settings.max_pixels,
-            # The look gets its share of the reply's time, reading its frames the rest; and it must end by itself
-            # before the watch on decoders takes it for stuck.
-            budget_s=max(1.0, min(_LOOK_SHARE * call.left_s, self.settings.decode_timeout_s - keep_s)),
+            # The look gets its share of the time, reading its frames the rest; and it must end by itself before the
+            # watch on decoders takes it for stuck.
+            budget_s=max(1.0, min(_LOOK_SHARE * call.left_s, _LOOK_TIMEOUT_SHARE * self.settings.decode_timeout_s)),
         )
         shown_width = 0
         async with self._decoders.run(jobs.VIDEO, params, file=media.opened.file, wait_s=call.left_s) as got:

@@ -56,13 +56,13 @@ class ServedModel:
         return self._plan
 
     async def ask(self, pictures: Sequence[Path], text: str, *, tiles: int) -> Said:
-        call = Call(reply_within_s=REPLY_WITHIN_S)
+        call = Call(within_s=REPLY_WITHIN_S)
         parts = [await self._picture(path, call) for path in pictures]
         each = max(1, min(tiles, self._plan.max_tiles) // len(parts))
         return await self._said(call, Prompt(user(pictures_then(text, parts)), each))
 
     async def locate(self, picture: Path, target: str, *, tiles: int) -> Said:
-        call = Call(reply_within_s=REPLY_WITHIN_S)
+        call = Call(within_s=REPLY_WITHIN_S)
         return await self._said(
             call, locate(await self._picture(picture, call), target, min(tiles, self._plan.max_tiles))
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.app import run_tool
+from mcp_server.running import run_tool
 from tests.scripted_model import NO_MODEL, ScriptedModel
 from tools.catalogue import TOOLS
 from vision.call import Call
@@ -42,7 +42,7 @@ def ask(shared_service: VisionService) -> Ask:
         if tokens is not None:
             shared_service.settings = whole.model_copy(update={"max_reply_tokens": tokens})
         try:
-            return await run_tool(shared_service, tool, arguments, Call(reply_within_s=120.0))
+            return await run_tool(shared_service, tool, arguments, Call(within_s=120.0))
         finally:
             shared_service.settings = whole
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.app import run_tool
+from mcp_server.running import run_tool
 from tools.catalogue import TOOLS
 from tools.paging import tokens_of
 from vision.call import Call
@@ -66,7 +66,7 @@ async def test_a_bad_picture_of_several_is_named_and_the_others_are_looked_at(as
 async def test_when_time_is_up_the_pictures_not_looked_at_are_named(ask: Any, shared_service: Any) -> None:
     tool = next(tool for tool in TOOLS if tool.name == "describe_image")
     arguments = {"sources": ["chart.png", "screenshot-en.png", "screenshot-zh.png"]}
-    result: Any = await run_tool(shared_service, tool, arguments, Call(reply_within_s=0.0))
+    result: Any = await run_tool(shared_service, tool, arguments, Call(within_s=0.0))
     assert len(result.pictures) == 1 and result.truncated
     assert any("screenshot-en.png, screenshot-zh.png" in notice for notice in result.notices)
 

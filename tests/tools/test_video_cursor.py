@@ -90,7 +90,7 @@ async def follow(video: ScriptedVideo, **arguments: Any) -> list[Any]:
     replies: list[Any] = []
     while not replies or replies[-1].next_cursor:
         parameters = AnalyzeVideoParameters(source="a.mp4", **arguments)
-        replies.append(await TOOL.run(video, parameters, Call(reply_within_s=60)))  # type: ignore[arg-type]
+        replies.append(await TOOL.run(video, parameters, Call(within_s=60)))  # type: ignore[arg-type]
         assert tokens_of(replies[-1]) <= video.settings.max_reply_tokens
         arguments = {"cursor": replies[-1].next_cursor}
     return replies
@@ -145,7 +145,7 @@ async def test_frames_that_were_not_read_are_not_passed_over_when_the_reply_is_f
 async def test_a_look_that_sees_nothing_new_has_no_cursor_but_says_so() -> None:
     (reply,) = await follow(ScriptedVideo(Settings(), seen_s=0.0))
     assert reply.truncated
-    assert any("reply_within_s" in notice for notice in reply.notices)
+    assert any("decode_timeout_s" in notice for notice in reply.notices)
 
 
 async def test_more_frames_than_the_server_allows_are_said_to_be_bounded() -> None:

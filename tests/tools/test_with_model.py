@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mcp_server.app import run_tool
+from mcp_server.running import run_tool
 from tests.scripted_model import MODEL, NO_MODEL, PLAN, ScriptedModel, Waits, says, text_of
 from tools.catalogue import TOOLS
 from tools.paging import tokens_of
@@ -96,7 +96,7 @@ async def test_while_the_model_loads_what_was_read_comes_with_a_notice(
 ) -> None:
     model.scripts = [(Stage(name="loading", done=2, total=5), Waits())]
     tool = next(tool for tool in TOOLS if tool.name == "describe_image")
-    result: Any = await run_tool(shared_service, tool, {"sources": ["chart.png"]}, Call(reply_within_s=3.0))
+    result: Any = await run_tool(shared_service, tool, {"sources": ["chart.png"]}, Call(within_s=3.0))
     assert result.answer is None and result.engine.name == "ocr" and result.conversation_id is None
     assert "still being loaded (40 %)" in result.notices[0]
     assert result.pictures[0].measured
@@ -108,7 +108,7 @@ async def test_a_model_that_must_answer_and_still_loads_is_an_error(ask: Any, sh
     tool = next(tool for tool in TOOLS if tool.name == "describe_image")
     try:
         with pytest.raises(ModelLoading):
-            await run_tool(shared_service, tool, {"sources": ["plain.png"]}, Call(reply_within_s=2.0))
+            await run_tool(shared_service, tool, {"sources": ["plain.png"]}, Call(within_s=2.0))
     finally:
         shared_service._engine = before
 
@@ -206,7 +206,7 @@ async def test_one_decoder_suffices(sample_files: Any) -> None:
             ("locate_objects", {"source": "plain.pdf", "target": "a car"}),
         ):
             tool = next(tool for tool in TOOLS if tool.name == name)
-            result = await run_tool(service, tool, arguments, Call(reply_within_s=30.0))
+            result = await run_tool(service, tool, arguments, Call(within_s=30.0))
             assert result.engine.name == "internvl", name
 
 

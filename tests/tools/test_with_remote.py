@@ -50,7 +50,7 @@ def folder(sample_files: Any) -> Path:
 @pytest.fixture(scope="module")
 def here(folder: Path, tiny_checkpoint: Callable[..., Path]) -> Iterator[VisionService]:
     settings = Settings(
-        engine="internvl", variant=str(tiny_checkpoint()), max_answer_tokens=12, reply_within_s=120, memory_fraction=0.3
+        engine="internvl", variant=str(tiny_checkpoint()), max_answer_tokens=12, job_within_s=120, memory_fraction=0.3
     )
     with VisionService(settings, folder) as service:
         yield service
@@ -73,7 +73,7 @@ def settings(server: ModelServer) -> Settings:
         endpoints=(server.url,),
         endpoint_key=SecretStr(KEY),
         max_answer_tokens=12,
-        reply_within_s=120,
+        job_within_s=120,
     )
 
 
@@ -85,7 +85,7 @@ def there(settings: Settings, folder: Path) -> Iterator[VisionService]:
 
 async def call(service: VisionService, name: str, **arguments: Any) -> Any:
     tool = next(tool for tool in TOOLS if tool.name == name)
-    return await run_tool(service, tool, arguments, Call(reply_within_s=120.0))
+    return await run_tool(service, tool, arguments, Call(within_s=120.0))
 
 
 @pytest.mark.parametrize(("name", "arguments"), CALLS)

@@ -38,7 +38,7 @@ def tiny(tiny_checkpoint: Callable[..., Path]) -> Path:
 def served(sample_files: Any, tiny: Path) -> Iterator[VisionService]:
     folder = sample_files.report.parent
     Image.linear_gradient("L").resize((900, 700)).convert("RGB").save(folder / "plain.png")
-    settings = Settings(engine="internvl", variant=str(tiny), max_answer_tokens=12, reply_within_s=120)
+    settings = Settings(engine="internvl", variant=str(tiny), max_answer_tokens=12, job_within_s=120)
     with VisionService(settings, folder) as service:
         yield service
         anyio.run(service.engine.unload, None)
@@ -48,7 +48,7 @@ def served(sample_files: Any, tiny: Path) -> Iterator[VisionService]:
 def ask(served: VisionService) -> Ask:
     async def run(name: str, **arguments: Any) -> Any:
         tool = next(tool for tool in TOOLS if tool.name == name)
-        return await run_tool(served, tool, arguments, Call(reply_within_s=120.0))
+        return await run_tool(served, tool, arguments, Call(within_s=120.0))
 
     return run
 

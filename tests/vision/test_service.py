@@ -20,8 +20,8 @@ from vision.service import VisionService
 pytestmark = pytest.mark.anyio
 
 
-def call(reply_within_s: float = 60.0) -> Call:
-    return Call(reply_within_s=reply_within_s)
+def call(within_s: float = 60.0) -> Call:
+    return Call(within_s=within_s)
 
 
 async def test_a_file_too_large_for_its_kind_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ async def test_a_file_too_large_for_its_kind_is_refused_before_it_is_read(tmp_pa
 async def test_only_so_many_sources_are_open_at_once(service: VisionService) -> None:
     media = [await service.open("report.pdf", call()) for _ in range(service.settings.decoders + 1)]
     with pytest.raises(Busy) as caught:
-        await service.open("report.pdf", call(reply_within_s=0.05))
+        await service.open("report.pdf", call(within_s=0.05))
     assert caught.value.hint
     with media.pop():
         pass

@@ -30,7 +30,7 @@ from vision.weights.job import Download
 
 # The machine is looked at again after so long: weights may have come, memory may have been freed.
 _CHOICE_HOLDS_S = 10.0
-# What is left of the reply's time when the model is stopped: room for putting the reply together.
+# What is left of the work's time when the model is stopped: room for putting the result together.
 _MARGIN_S = 2.0
 _MARGIN_SHARE = 0.1
 # In less, a model that is up does not even begin to answer.
@@ -163,9 +163,10 @@ class Engine:
     async def ask(self, call: Call, prompt: Prompt, *, share: float = 1.0) -> Answer:
         """Asks the model and tells `call.progress` what it does. With `share`, only that much of the time left is used.
 
-        Stops in time for the reply: with what was said so far, or with a notice and no text. Where the settings demand
-        a model, no text is an error instead: ModelLoading or LimitExceeded. Out of memory, or longer than a server
-        takes, is tried again with less, twice at most, and then raised; so is every other VisionError of the model's.
+        Stops when the time for the work ends: with what was said so far, or with a notice and no text. Where the
+        settings demand a model, no text is an error instead: ModelLoading or LimitExceeded. Out of memory, or longer
+        than a server takes, is tried again with less, twice at most, and then raised; so is every other VisionError of
+        the model's.
         """
         choice = await self.choice()
         model = choice.model
@@ -174,7 +175,7 @@ class Engine:
         notices: list[str] = []
         if self.settings.thinking and not _thinks(model):
             notices.append(f"{model.variant} was not trained to think: it answered at once (setting thinking).")
-        until_s = call.elapsed_s + share * max(0.0, call.left_s - min(_MARGIN_S, _MARGIN_SHARE * call.reply_within_s))
+        until_s = call.elapsed_s + share * max(0.0, call.left_s - min(_MARGIN_S, _MARGIN_SHARE * call.within_s))
         for attempt in range(_MOST_RETRIES + 1):
             try:
                 hearing = await self._hear(call, choice, prompt, until_s)
@@ -227,7 +228,7 @@ class Engine:
             notices.append(self._nothing_yet(hearing))
         elif finished is None:
             notices.append(
-                "The time for a reply ended before the answer did: ask for less, or raise reply_within_s on the server."
+                "The time for the work ended before the answer did: ask for less, or raise job_within_s on the server."
             )
         elif not text:
             notices.append("The model gave no answer: ask again in other words.")
@@ -248,12 +249,12 @@ class Engine:
     def _nothing_yet(self, hearing: Hearing) -> str:
         """The notice for no text within the time. Raises instead where the settings demand a model."""
         if hearing.stage is None and hearing.within_s < _LEAST_S:
-            happened = "reading took all the time of the reply"
-            hint = "Ask about less at a time, or raise reply_within_s on the server."
+            happened = "reading took all the time there was"
+            hint = "Ask about less at a time, or raise job_within_s on the server."
             error = LimitExceeded(happened, hint)
         elif hearing.stage is None and hearing.remote:
             happened = f"the model's server sent nothing within {hearing.within_s:.0f} s"
-            hint = "Ask about less, see how the server is with manage_model, or raise reply_within_s on this one."
+            hint = "Ask about less, see how the server is with manage_model, or raise job_within_s on this one."
             error = LimitExceeded(happened, hint)
         elif hearing.stage is None:
             happened = "the model's process is still starting"
@@ -269,7 +270,7 @@ class Engine:
             error = ModelLoading(happened, hint)
         else:
             happened = f"the model had no time to answer (it was at: {hearing.state()})"
-            hint = "Ask again: what it has seen is kept. Less detail is faster; reply_within_s gives it more time."
+            hint = "Ask again: what it has seen is kept. Less detail is faster; job_within_s gives it more time."
             error = LimitExceeded(happened, hint)
         if self.settings.engine not in ("auto", "ocr") and not self.settings.fallback:
             raise error

@@ -51,7 +51,7 @@ class Hearing:
         now = time.monotonic()
         if at_once or now - self._said_at >= _SAY_EVERY_S:
             self._said_at = now
-            await self._call.progress(self._call.elapsed_s, self._call.reply_within_s, self.state())
+            await self._call.progress(self._call.elapsed_s, None, self.state())
 
     def state(self) -> str:
         """In words, how far it is."""

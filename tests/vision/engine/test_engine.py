@@ -33,7 +33,7 @@ def prompt(tiles: int = 12) -> Any:
 
 
 def soon() -> Call:
-    return Call(reply_within_s=0.3)
+    return Call(within_s=0.3)
 
 
 async def test_an_answer_comes_with_what_made_it() -> None:
@@ -101,15 +101,15 @@ async def test_a_model_that_still_looks_when_the_reply_is_due_says_where_it_was(
 
 
 async def test_when_no_time_is_left_for_the_model_that_is_said() -> None:
-    answer = await ScriptedModel().engine().ask(Call(reply_within_s=0.0), prompt())
-    assert answer.text is None and "all the time of the reply" in answer.notices[0]
+    answer = await ScriptedModel().engine().ask(Call(within_s=0.0), prompt())
+    assert answer.text is None and "all the time there was" in answer.notices[0]
 
 
-async def test_an_answer_half_said_when_the_reply_is_due_comes_in_part() -> None:
+async def test_an_answer_half_said_when_the_time_ends_comes_in_part() -> None:
     model = ScriptedModel((Delta(text="It shows a "), Waits()))
     answer = await model.engine(engine="internvl").ask(soon(), prompt())
     assert (answer.text, answer.finish, answer.truncated) == ("It shows a", "time", True)
-    assert "time for a reply" in answer.notices[0]
+    assert "time for the work" in answer.notices[0]
 
 
 async def test_cancelling_a_call_drops_the_question() -> None:
