@@ -18,9 +18,10 @@ _SOURCE = "File path, https URL, data: URI, or the word clipboard."
 _PAGES = 'Pages such as "1-5,9"; all when left out.'
 _SECONDS = "Seconds from the beginning; the whole video when left out."
 # What holds for every job, whichever engine answers.
-_HONESTY = (
-    "Use only what the results say. Pass on what `notices` and `unsupported` hold against it, and when `answer` is "
-    "null, work from the texts, boxes and measures that came with it and say so."
+_RULES = (
+    "When a reply has a `job_id` and no result yet, call `get_result` with that id until the result comes. Use only "
+    "what the results say. Pass on what `notices` and `unsupported` hold against it, and when `answer` is null, work "
+    "from the texts, boxes and measures that came with it and say so."
 )
 
 
@@ -123,7 +124,7 @@ a picture or a screenshot call {_call("extract_text", source=source)}.
 translate nothing and leave nothing out. Put [?] behind a word whose line has a `confidence` below 0.75.
 4. After it, in a line of its own, tell which pages could not be read, if any.
 
-{_HONESTY}"""
+{_RULES}"""
 
 
 def _table_to_csv(values: Mapping[str, str]) -> str:
@@ -141,7 +142,7 @@ Give {which} in {json.dumps(source, ensure_ascii=False)} as CSV.
 quote or a line break in double quotes. Keep every number and word as it stands; an empty cell stays empty.
 4. Check that each row has as many fields as the header. Name the cells you are not sure of under the block.
 
-{_HONESTY}"""
+{_RULES}"""
 
 
 def _compare_screenshots(values: Mapping[str, str]) -> str:
@@ -160,7 +161,7 @@ Compare two screenshots, the one before and the one after a change: {json.dumps(
 4. List the differences, the most important first: what, where (box in pixels of the later screenshot), before and \
 after. Tell apart what people will notice from shifts of a few pixels. If nothing differs, say that.
 
-{_HONESTY}"""
+{_RULES}"""
 
 
 def _summarise_video(values: Mapping[str, str]) -> str:
@@ -178,7 +179,7 @@ such as {_call("analyze_video", source=source, start=start or 0, end=(start or 0
 4. {size}. Give times as m:ss. Quote texts on screen and subtitles as they stand. Nothing was heard: \
 say nothing about sound that no subtitle tells. Name stretches that were not looked at (`looked_at`).
 
-{_HONESTY}"""
+{_RULES}"""
 
 
 def _set_up_model(values: Mapping[str, str]) -> str:
