@@ -24,6 +24,7 @@ PREFIX = "INTERNVL_MCP_"
 # Read by others: where the settings file is, and where the tests find third-party media.
 _MAX_KEY = 8192
 _MAX_TOKENS = 1 << 20
+_ADDRESSES = ("endpoints", "http_url", "oauth_issuer", "oauth_jwks_url")
 _NOT_SETTINGS = frozenset({f"{PREFIX}CONFIG", f"{PREFIX}MEDIA"})
 
 
@@ -145,7 +146,7 @@ def _bad_value(error: ValidationError, origin: Mapping[str, str]) -> ConfigError
     field = Settings.model_fields[name]
     where = origin.get(name, "the settings")
     # An address may hold a password where none belongs: it is not repeated.
-    got = "" if _is_secret(field) or name == "endpoints" else f" (got {first['input']!r})"
+    got = "" if _is_secret(field) or name in _ADDRESSES else f" (got {first['input']!r})"
     return ConfigError(
         f"{name} in {where}: {first['msg'].removeprefix('Value error, ')}{got}",
         f"{name}: {field.description} Default: {shown_default(field)}.",

@@ -45,6 +45,8 @@ def test_lists_come_from_repeated_flags_path_lists_and_commas(tmp_path: Path) ->
 def test_every_setting_has_a_flag_and_a_variable_that_set_it(tmp_path: Path) -> None:
     written = {str: "x.org", Path: "/x", int: "2501", float: "7.5", bool: "yes"}
     fitting = {"endpoints": "http://gpu:8000/v1", "endpoint_model": "a/b", "endpoint_key_file": key_file(tmp_path)}
+    address = "https://x.org/mcp"
+    fitting |= {"http_url": address, "oauth_issuer": address, "oauth_jwks_url": address}
     within_bounds = {
         "decoders": "3",
         "readers": "3",
@@ -147,3 +149,33 @@ def test_a_broken_settings_file_is_an_error(text: str, named: str, tmp_path: Pat
     with pytest.raises(ConfigError) as caught:
         load(["--config", str(file)])
     assert named in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["x.org", "ftp://x.org", "https://", "https://me:pw-1@x.org/", "https://x.org/#part"])
+def test_an_address_for_clients_that_cannot_be_one_is_an_error_that_repeats_no_password(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(["--http-url", url], {})
+    assert caught.value.message.startswith("http_url") and "pw-1" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_tokens_for_http_come_from_the_environment_or_a_file_and_show_nowhere(tmp_path: Path) -> None:
+    home = {"XDG_CONFIG_HOME": str(tmp_path)}
+    varied = load([], {**home, "INTERNVL_MCP_HTTP_TOKENS": "alice sk-secret-0123456"})
+    filed = load(["--http-tokens-file", key_file(tmp_path, "alice sk-secret-0123456\n")], home)
+    for found in (varied, filed):
+        assert (settings.http_tokens(found) or "").strip() == "alice sk-secret-0123456"
+        assert "sk-secret" not in f"{found!r} {found} {found.model_dump()} {found.model_dump_json()}"
+    assert settings.http_tokens(load([], home)) is None
+    with pytest.raises(SystemExit):
+        load(["--http-tokens", "sk-secret-0123456"], home)
+
+
+@pytest.mark.parametrize("content", [None, "schlüssel-0123456789"])
+def test_a_file_of_tokens_that_cannot_be_read_is_an_error_that_repeats_nothing(
+    content: str | None, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "sk-secret-as-a-path") if content is None else key_file(tmp_path, content)
+    with pytest.raises(ConfigError) as caught:
+        settings.http_tokens(load(["--http-tokens-file", path], {"XDG_CONFIG_HOME": str(tmp_path)}))
+    told = f"{caught.value.message} {caught.value.hint} {caught.value.__cause__}"
+    assert "sk-secret" not in told and "schl" not in told
