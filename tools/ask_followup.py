@@ -10,6 +10,8 @@ from tools.asking import spoken
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
+from vision.conversations import Conversation
+from vision.errors import SourceUnreadable
 from vision.prompts.followup import follow_up
 from vision.service import VisionService
 
@@ -24,11 +26,13 @@ class AskFollowupResult(ToolResult):
 
 
 async def run(service: VisionService, parameters: AskFollowupParameters, call: Call) -> AskFollowupResult:
-    before = service.conversations.get(parameters.conversation_id)
+    before = await service.conversations.get(call.owner, parameters.conversation_id)
+    if before.from_disk:
+        await _check_sources(service, before, call)
     said = await service.engine.ask(call, follow_up(before.messages, parameters.question, before.max_tiles))
-    sources = [SourceFacts.model_validate(source.model_dump()) for source in before.sources]
+    sources = [SourceFacts.model_validate(source) for source in before.sources]
     # Without an answer the conversation stays as it was, to be asked again.
-    added = spoken(service, said, sources, parameters.conversation_id)
+    added = await spoken(service, call, said, sources, parameters.conversation_id)
     if added.engine.variant not in (None, before.variant):
         added = added.noting(f"The earlier answers are {before.variant}'s, this one is {added.engine.variant}'s.")
     return AskFollowupResult(
@@ -38,8 +42,24 @@ async def run(service: VisionService, parameters: AskFollowupParameters, call: C
         truncated=added.truncated,
         notices=added.notices,
         timings_ms={"total": round(call.elapsed_s * 1000)},
-        turn=sum(message.role == "user" for message in before.messages) + 1,
+        turn=before.turns + 1,
     )
+
+
+async def _check_sources(service: VisionService, before: Conversation, call: Call) -> None:
+    """Files that an earlier server saw must be readable now, and the same. Raises AccessDenied, SourceNotFound,
+    SourceUnreadable for one that has changed. Addresses are not fetched again: what was seen of them was kept.
+    """
+    for source in before.sources:
+        name = source["name"]
+        if name in ("data:", "clipboard") or name.startswith(("http://", "https://")):
+            continue
+        place = name if name.startswith(("~", "file:")) else str(before.folder / name)
+        with await service.open(place, call) as media:
+            if media.opened.sha256 != source["sha256"]:
+                raise SourceUnreadable(
+                    f"{name} has changed since it was seen", "Ask about it again with the tool that saw it."
+                )
 
 
 def _still(answered: bool, parameters: AskFollowupParameters) -> str | None:

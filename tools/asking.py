@@ -9,7 +9,7 @@ from typing import Any
 from tools.paging import split_text, tokens_of
 from tools.result import EngineUsed, SourceFacts
 from vision.call import Call
-from vision.conversations import Conversation
+from vision.conversations import Conversation, Kept
 from vision.engine.answer import Answer
 from vision.engine.choice import Choice
 from vision.errors import VisionError
@@ -22,6 +22,7 @@ _ROOM_SHARE, _ANSWER_SHARE = 0.4, 0.3
 _EVIDENCE_TOKENS = 500
 _ANSWER_CUT = "The answer is longer than fits in a reply: ask for less."
 _NOT_KEPT = "These pictures are too large to be kept: ask_followup cannot go on from here."
+_NOT_LASTING = "This conversation will not outlive a restart of the server: it is too large, or cannot be written."
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ async def _asked(
     service: VisionService, call: Call, prompt: Prompt, sources: Sequence[SourceFacts], share: float
 ) -> Spoken:
     said = await service.engine.ask(call, prompt, share=share)
-    return spoken(service, said, sources)
+    return await spoken(service, call, said, sources)
 
 
 async def try_to_ask(
@@ -124,18 +125,29 @@ async def try_to_ask(
         )
 
 
-def spoken(
-    service: VisionService, said: Answer, sources: Sequence[SourceFacts], conversation_id: str | None = None
+async def spoken(
+    service: VisionService,
+    call: Call,
+    said: Answer,
+    sources: Sequence[SourceFacts],
+    conversation_id: str | None = None,
 ) -> Spoken:
     """What an answer adds to a result; the conversation goes on under `conversation_id`, or a new one."""
     model = said.choice.model
     assert model is not None  # there is no answer without a model
     if said.text is None:
         return Spoken(embedded(said.choice, f"{model.variant} gave no answer"), said, notices=said.notices)
-    kept = service.conversations.keep(
-        Conversation(said.messages, said.prompt.max_tiles, tuple(sources), model.variant), conversation_id
-    )
+    facts = tuple(source.model_dump(mode="json") for source in sources)
+    folder = call.working_directory or service.working_directory
+    conversation = Conversation(said.messages, said.prompt.max_tiles, facts, model.variant, folder)
+    kept = await service.conversations.keep(call.owner, conversation, conversation_id)
     room = int(service.settings.max_reply_tokens * _ANSWER_SHARE)
     text, rest = (said.text, "") if tokens_of(said.text) <= room else split_text(said.text, room)
-    notices = (*said.notices, *([_ANSWER_CUT] if rest else []), *([] if kept else [_NOT_KEPT]))
-    return Spoken(engine_used(said.choice), said, text, kept, notices, said.truncated or bool(rest))
+    notices = (*said.notices, *([_ANSWER_CUT] if rest else []), *_lasting(kept))
+    return Spoken(engine_used(said.choice), said, text, kept.id, notices, said.truncated or bool(rest))
+
+
+def _lasting(kept: Kept) -> tuple[str, ...]:
+    if kept.id is None:
+        return (_NOT_KEPT,)
+    return () if kept.lasts else (_NOT_LASTING,)

@@ -22,7 +22,6 @@ from vision.cache import ByteBoundedCache
 from vision.call import Call
 from vision.chat.types import ImagePart
 from vision.config import MIB, Settings
-from vision.conversations import Conversations
 from vision.engine.engine import Engine
 from vision.errors import AccessDenied, LimitExceeded, UnsupportedMedia
 from vision.media.sniff import MediaKind, sniff_file
@@ -35,6 +34,7 @@ from vision.workers.pool import Results, WorkerPool, acquire
 from vision.workers.process import WorkerSpec
 
 if TYPE_CHECKING:
+    from vision.conversations import Conversations
     from vision.store import Store
 
 _OCR_MEMORY_MB = 1100
@@ -101,9 +101,9 @@ class VisionService:
 
     def __init__(self, settings: Settings, working_directory: Path, engine: Engine | None = None) -> None:
         self.settings = settings
-        self.conversations = Conversations()
         self._engine = engine
         self._store: Store | None = None
+        self._conversations: Conversations | None = None
         self._cwd = working_directory
         decoder = WorkerSpec("media", settings.decoder_memory_mb, settings.decode_timeout_s)
         reader = WorkerSpec("ocr", _OCR_MEMORY_MB, settings.decode_timeout_s, settings.ocr_threads)
@@ -148,6 +148,20 @@ class VisionService:
             folder = self.settings.state_folder or state_folder(os.environ).logs
             self._store = Store(folder.expanduser(), self.settings.keep_results_h * 3600)
         return self._store
+
+    @property
+    def working_directory(self) -> Path:
+        """Where relative paths start."""
+        return self._cwd
+
+    @property
+    def conversations(self) -> Conversations:
+        """What was asked about pictures, and answered."""
+        if self._conversations is None:
+            from vision.conversations import Conversations
+
+            self._conversations = Conversations(self.store)
+        return self._conversations
 
     @property
     def engine(self) -> Engine:
