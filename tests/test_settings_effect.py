@@ -389,3 +389,15 @@ def test_every_setting_is_tested_here() -> None:
     others = Path(__file__).parent / "mcp_server" / "test_http_settings_effect.py"
     text = Path(__file__).read_text() + others.read_text()
     assert [name for name in Settings.model_fields if name not in text] == []
+
+
+async def test_what_outlives_a_restart_lies_in_state_folder_for_keep_results_h(
+    serving: Serving, tmp_path: Path
+) -> None:
+    kept = []
+    for hours in (1.0, 2.0):
+        service = serving(state_folder=tmp_path / "state", keep_results_h=hours)
+        await service.store.read(lambda _: None)
+        kept.append(service.store.keep_s)
+    assert kept == [3600, 7200]
+    assert any(path.suffix == ".sqlite3" for path in (tmp_path / "state").iterdir())

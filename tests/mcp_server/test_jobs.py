@@ -1,0 +1,131 @@
+"""Jobs within one server: whose they are, a model that is slow to load, tasks for clients that declare them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import pytest
+from mcp import Client, MCPError
+from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from mcp_types import CallToolResult, Request, RequestParams, Result
+
+from mcp_server.app import LazyService, build_app
+from mcp_server.jobs import Job, Jobs
+from mcp_server.tasks import EXTENSION
+from tests.scripted_model import ScriptedModel, says
+from tools.catalogue import TOOLS
+from vision.chat.types import Stage
+from vision.config import Settings
+from vision.errors import InvalidArgument
+from vision.service import VisionService
+
+pytestmark = pytest.mark.anyio
+DESCRIBE = next(tool for tool in TOOLS if tool.name == "describe_image")
+
+
+async def no_roots() -> tuple[Path, ...]:
+    return ()
+
+
+async def until_ended(job: Job, within_s: float) -> None:
+    with anyio.move_on_after(within_s):
+        await job.ended.wait()
+
+
+class SlowModel(ScriptedModel):
+    """Loads until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(says("A chart.", Stage(name="loading", done=1, total=2)))
+        self.loaded = anyio.Event()
+
+    async def connect(self, spec: Any) -> Any:
+        self.waiting.set()
+        await self.loaded.wait()
+        return await super().connect(spec)
+
+
+async def test_a_slow_model_load_is_waited_for_in_the_job_and_its_owner_alone_gets_the_answer(
+    sample_files: Any, tmp_path: Path
+) -> None:
+    model, folder = SlowModel(), sample_files.chart.parent
+    settings = Settings(state_folder=tmp_path)
+    with VisionService(settings, folder, model.engine()) as service:
+        async with anyio.create_task_group() as group:
+            jobs = Jobs(service, group, folder, None)
+            job = jobs.begin(DESCRIBE, {"sources": ["chart.png"]}, "ann", no_roots)
+            with anyio.fail_after(60):
+                await model.waiting.wait()
+            await jobs.accept(job)
+            assert (await jobs.result("ann", job.id, 0, False, until_ended)).state == "working"
+            with pytest.raises(InvalidArgument, match="no job"):
+                await jobs.result("bob", job.id, 0, False, until_ended)
+            model.loaded.set()
+            found = await jobs.result("ann", job.id, 30, False, until_ended)
+            assert found.outcome is not None and found.outcome.value["answer"] == "A chart."
+            later = await jobs.result("ann", job.id, 0, False, until_ended)
+            assert later.outcome == found.outcome
+            with pytest.raises(InvalidArgument, match="no job"):
+                await jobs.result("bob", job.id, 0, False, until_ended)
+            group.cancel_scope.cancel()
+        jobs.close()
+
+
+class TaskResult(Result):
+    result_type: Literal["task"] = "task"  # type: ignore[assignment]
+    task_id: str
+    status: str
+
+
+class Tasks(ClientExtension):
+    """Follows a task to its end, as a client of the extension does."""
+
+    identifier = EXTENSION
+    polled = 0
+
+    def claims(self) -> list[ResultClaim[Any]]:
+        return [ResultClaim(result_type="task", model=TaskResult, resolve=self._resolve)]
+
+    async def _resolve(self, task: TaskResult, context: ClaimContext) -> CallToolResult:
+        with anyio.fail_after(120):
+            while True:
+                self.polled += 1
+                found = await context.session.send_request(_Get(params=_Params(task_id=task.task_id)), _Found)
+                if found.status != "working":
+                    assert found.result is not None
+                    return CallToolResult.model_validate(found.result, by_name=False)
+                await anyio.lowlevel.checkpoint()
+
+
+class _Params(RequestParams):
+    task_id: str
+
+
+class _Get(Request[_Params, Literal["tasks/get"]]):
+    method: Literal["tasks/get"] = "tasks/get"
+    params: _Params
+
+
+class _Found(Result):
+    status: str
+    result: dict[str, Any] | None = None
+
+
+async def test_a_client_that_declares_tasks_gets_one_and_its_result(sample_files: Any, tmp_path: Path) -> None:
+    settings = Settings(reply_within_s=0.2, engine="ocr", state_folder=tmp_path)
+    tasks = Tasks()
+    app = build_app(LazyService(settings, sample_files.report_scan.parent))
+    async with Client(app, extensions=[tasks]) as client:
+        result = await client.call_tool("read_document", {"source": "report-scan.pdf", "pages": "1"})
+    assert tasks.polled and result.structured_content is not None
+    assert result.structured_content["page_count"] == 3
+
+
+async def test_without_the_extension_tasks_are_refused(sample_files: Any, tmp_path: Path) -> None:
+    app = build_app(LazyService(Settings(state_folder=tmp_path), tmp_path))
+    async with Client(app) as client:
+        with pytest.raises(MCPError) as caught:
+            await client.session.send_request(_Get(params=_Params(task_id="x")), _Found)
+    assert caught.value.code == -32021
