@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
-from samples import make_samples
+from samples import make_samples  # type: ignore[import-not-found]
 
 from tests.mcp_server.test_jobs_stdio import Server
 

@@ -69,8 +69,8 @@ async def test_a_slow_model_load_is_waited_for_in_the_job_and_its_owner_alone_ge
             assert later.outcome == found.outcome
             with pytest.raises(InvalidArgument, match="no job"):
                 await jobs.result("bob", job.id, 0, False, until_ended)
+            jobs.close()
             group.cancel_scope.cancel()
-        jobs.close()
 
 
 class TaskResult(Result):
