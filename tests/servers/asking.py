@@ -18,9 +18,9 @@ from vision.remote.servers import RemoteServers
 _AT_ONCE = 2
 
 
-async def _fitted(picture: ImagePart, fit: Fit, tiles: int) -> ImagePart:
+async def _fitted(picture: ImagePart, fit: Fit, tiles: int, side: int) -> ImagePart:
     with Image.open(BytesIO(picture.data)) as opened:
-        size = fitted_size(*opened.size, fit, tiles)
+        size = fitted_size(*opened.size, fit, tiles, side)
         if size == opened.size:
             return picture
         written = BytesIO()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ pytest.importorskip("torch", reason="the extra [local] (torch, transformers) is 
 from tests.nano.drawing import SIDE
 from tests.nano.evaluate import CHECKPOINT
 from tests.servers.running import VLLM_PYTHON, Maker, Running, served
-from vision.media import tile_grid
+from vision.remote import capabilities
 
 # vLLM takes long to start, and the two others have nothing to do with it.
 MAKERS: tuple[Maker, ...] = ("vllm",) if os.environ.get(VLLM_PYTHON) else ("llama.cpp", "transformers")
@@ -22,10 +21,9 @@ MAKERS: tuple[Maker, ...] = ("vllm",) if os.environ.get(VLLM_PYTHON) else ("llam
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiles_of_the_nano_model() -> Iterator[None]:
-    """Every published InternVL has tiles of 448 pixels, and pictures are sent in multiples of that; nano's have 112."""
+    """Every published InternVL has tiles of 448 pixels, and these servers do not tell; nano's have 112."""
     changed = pytest.MonkeyPatch()
-    changed.setattr(tile_grid, "TILE_SIDE", SIDE)
-    changed.setattr(tile_grid, "grid", partial(tile_grid.grid, side=SIDE))
+    changed.setattr(capabilities, "TILE_SIDE", SIDE)
     yield
     changed.undo()
 

@@ -90,17 +90,23 @@ class Loose(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+class HostTells(Loose):
+    """What a host of ours tells of its model. `json_schema`: whether it holds an answer to one; `tile_side`: pixels."""
+
+    json_schema: bool = False
+    tile_side: int | None = Field(default=None, ge=1)
+
+
 class OfferedModel(Loose):
     """A model as GET /models lists it. `owned_by` tells vLLM, SGLang, LMDeploy and llama.cpp apart; `root`: what vLLM
-    loaded under the name `id`; `max_model_len`: its context in tokens. `json_schema`, which our own host alone tells:
-    whether it holds an answer to one; it did not, before it told.
+    loaded under the name `id`; `max_model_len`: its context in tokens; `internvl`: what our own host tells beside.
     """
 
     id: str
     owned_by: str | None = None
     root: str | None = None
     max_model_len: int | None = Field(default=None, ge=1)
-    json_schema: bool = False
+    internvl: HostTells | None = None
 
 
 class _Models(Loose):

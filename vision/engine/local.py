@@ -60,7 +60,7 @@ def remote_servers(settings: Settings, fit: Fitter | None = None) -> RemoteServe
     return RemoteServers(settings.endpoints, key, settings.endpoint_model, fit or _as_they_are)
 
 
-async def _as_they_are(picture: ImagePart, fit: Fit, max_tiles: int) -> ImagePart:
+async def _as_they_are(picture: ImagePart, fit: Fit, max_tiles: int, tile_side: int) -> ImagePart:
     return picture
 
 

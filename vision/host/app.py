@@ -20,9 +20,17 @@ from vision.chat.answers import AnswerWriter
 from vision.chat.record import Health, Launch
 from vision.chat.request import ChatRequest, read_request
 from vision.chat.types import Ask
-from vision.errors import AccessDenied, InvalidArgument, LimitExceeded, UnknownVariant, VisionError
+from vision.errors import (
+    AccessDenied,
+    InvalidArgument,
+    LimitExceeded,
+    UnknownVariant,
+    VisionError,
+    WeightsUnusable,
+)
 from vision.host.answer import AnswerResponse, error_response
 from vision.host.lifecycle import Lifecycle
+from vision.weights.snapshot import verify
 
 _MAX_BODY = 512 << 20
 # Parsing more than this takes longer than other clients should wait for the event loop.
@@ -86,9 +94,16 @@ class _Host:
             "created": self._started,
             "owned_by": "internvl-mcp",
             "max_model_len": plan.context,  # as vLLM tells it
-            "json_schema": False,
+            "internvl": {"json_schema": False, "tile_side": await anyio.to_thread.run_sync(self._tile_side)},
         }
         return JSONResponse({"object": "list", "data": [model]})
+
+    def _tile_side(self) -> int | None:
+        """Of the checkpoint; None where there is none that can be loaded, as the load itself will tell."""
+        try:
+            return verify(self._launch.spec.folder).tile
+        except WeightsUnusable:
+            return None
 
     async def health(self, request: Request) -> Response:
         """`?keep=1` starts the idle time anew: who asks so sends a question next."""

@@ -10,6 +10,7 @@ import math
 from functools import cache
 from typing import Literal
 
+# Of every published InternVL.
 TILE_SIDE = 448
 # Where less would be saved, the picture is left as it is: every scaling blurs a little.
 _WORTH_SCALING = 0.8
@@ -37,8 +38,8 @@ def grid(width: int, height: int, most: int, side: int = TILE_SIDE) -> tuple[int
     return best
 
 
-def fitted_size(width: int, height: int, fit: Fit, most: int) -> tuple[int, int]:
-    """The size in pixels at which a picture should be sent to be seen in at most `most` tiles.
+def fitted_size(width: int, height: int, fit: Fit, most: int, side: int = TILE_SIDE) -> tuple[int, int]:
+    """The size in pixels at which a picture should be sent to be seen in at most `most` tiles of `side` pixels.
 
     cover: for a server that cuts by the rule and takes `most`. It keeps its shape and covers its grid, no more.
     grid: for one that cuts by the rule and takes no number. The picture is stretched to its grid, as the rule would
@@ -47,12 +48,12 @@ def fitted_size(width: int, height: int, fit: Fit, most: int) -> tuple[int, int]
     area: for a model of another kind. It keeps its shape and has no more pixels than the tiles.
     """
     if fit == "area":
-        scale = math.sqrt(most * TILE_SIDE**2 / (width * height))
+        scale = math.sqrt(most * side**2 / (width * height))
         return (width, height) if scale > _WORTH_SCALING else (round(width * scale) or 1, round(height * scale) or 1)
-    columns, rows = grid(width, height, most)
+    columns, rows = grid(width, height, most, side)
     if fit == "grid":
-        return columns * TILE_SIDE, rows * TILE_SIDE
-    scale = max(columns * TILE_SIDE / width, rows * TILE_SIDE / height)
-    smaller = max(columns * TILE_SIDE, round(width * scale)), max(rows * TILE_SIDE, round(height * scale))
+        return columns * side, rows * side
+    scale = max(columns * side / width, rows * side / height)
+    smaller = max(columns * side, round(width * scale)), max(rows * side, round(height * scale))
     # Rounding may turn the proportions over to another grid: then it stays as it is.
-    return smaller if scale < _WORTH_SCALING and grid(*smaller, most) == (columns, rows) else (width, height)
+    return smaller if scale < _WORTH_SCALING and grid(*smaller, most, side) == (columns, rows) else (width, height)

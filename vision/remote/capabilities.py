@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from vision.chat.client import OfferedModel
+from vision.chat.client import HostTells, OfferedModel
 from vision.chat.request import Dialect, TilesField
-from vision.media.tile_grid import Fit
+from vision.media.tile_grid import TILE_SIDE, Fit
 from vision.types import Frozen
 from vision.weights.layout import repository_of
 
@@ -42,10 +42,10 @@ class Capabilities(Frozen):
     `model`: its name there; `listed`: whether the server's own list tells of it, or all is taken by that name alone.
     `name`: the same in short, for people and results. `internvl`: whether it is an InternVL, by its name. `context`:
     most tokens of a prompt with its answer; None where the server does not tell. `max_pictures`: most pictures a
-    prompt; None where no bound is known. `fit`: how pictures are prepared (see
-    `vision.media.tile_grid`); `tiles`: the field that takes the most tiles for a picture. `top_k`, `usage` (counts at
-    the end of a stream): whether it takes those. `json_schema`: whether it holds an answer to a JSON Schema
-    (`response_format`); None where that is not known, as some take the field and ignore it.
+    prompt; None where no bound is known. `fit`: how pictures are prepared (see `vision.media.tile_grid`); `tiles`: the
+    field that takes the most tiles for a picture; `tile_side`: pixels of one, which our own host alone tells. `top_k`,
+    `usage` (counts at the end of a stream): whether it takes those. `json_schema`: whether it holds an answer to a JSON
+    Schema (`response_format`); None where that is not known, as some take the field and ignore it.
     """
 
     kind: ServerKind
@@ -57,6 +57,7 @@ class Capabilities(Frozen):
     max_pictures: int | None = None
     fit: Fit
     tiles: TilesField | None = None
+    tile_side: int = TILE_SIDE
     top_k: bool = True
     usage: bool = True
     json_schema: bool | None = None
@@ -76,6 +77,7 @@ def capabilities_of(offered: OfferedModel) -> Capabilities:
     kind = kind_of(offered)
     internvl = kind == "internvl-mcp" or looks_like_internvl(offered)
     tiles = _tiles_field(kind, offered) if internvl else None
+    ours = (offered.internvl or HostTells()) if kind == "internvl-mcp" else None
     return Capabilities(
         kind=kind,
         model=offered.id,
@@ -84,9 +86,10 @@ def capabilities_of(offered: OfferedModel) -> Capabilities:
         context=offered.max_model_len,
         fit="area" if not internvl else "cover" if tiles is not None else "grid",
         tiles=tiles,
+        tile_side=(ours and ours.tile_side) or TILE_SIDE,
         # OpenAI's API has no top_k; these four have, and our own host.
         top_k=kind != "unknown",
-        json_schema=True if kind in _HOLD_TO_A_SCHEMA else offered.json_schema if kind == "internvl-mcp" else None,
+        json_schema=ours.json_schema if ours is not None else True if kind in _HOLD_TO_A_SCHEMA else None,
     )
 
 

@@ -28,7 +28,8 @@ _ATTEMPTS = 4
 # A server that was silent for so long is counted as failing when its question is given up.
 _SILENT_S = 30.0
 
-Fitter = Callable[[ImagePart, Fit, int], Awaitable[ImagePart]]
+# Prepares a picture for a server: how, for how many tiles at most, of how many pixels a side.
+Fitter = Callable[[ImagePart, Fit, int, int], Awaitable[ImagePart]]
 
 
 class RemoteModel(Frozen):
@@ -72,7 +73,7 @@ class _Question:
 
 
 class RemoteServers:
-    """`fit` prepares a picture for a server: how, and for how many tiles at most. Used by one event loop at a time."""
+    """`fit` prepares the pictures. Used by one event loop at a time."""
 
     def __init__(self, urls: Sequence[str], key: str | None, model: str | None, fit: Fitter) -> None:
         self._servers = tuple(RemoteServer(url, key, model) for url in urls)
@@ -164,7 +165,7 @@ class RemoteServers:
         )
 
     async def _fitted(self, picture: ImagePart, capabilities: Capabilities, tiles: int) -> ImagePart:
-        return await self._fit(picture, capabilities.fit, tiles)
+        return await self._fit(picture, capabilities.fit, tiles, capabilities.tile_side)
 
     def _again(self, question: _Question, error: VisionError, number: int) -> float | None:
         """Seconds to wait before the question is asked again, here or elsewhere; None where it must not be."""

@@ -289,7 +289,7 @@ async def test_models_names_the_variant(host: Host) -> None:
     listed = (await host.send("GET", "/v1/models").ended()).json
     (model,) = listed["data"]
     assert (model["id"], model["max_model_len"]) == ("tiny", 4096)
-    assert model["json_schema"] is False, "as the next test holds"
+    assert model["internvl"] == {"json_schema": False, "tile_side": None}, "as the next test holds; nothing is loaded"
 
 
 async def test_a_schema_that_an_answer_would_not_be_held_to_is_refused(host: Host) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vision.media.tile_grid import TILE_SIDE, fitted_size, grid
+from vision.media.tile_grid import TILE_SIDE, Fit, fitted_size, grid
 
 sides = st.integers(20, 8000)
 most_tiles = st.integers(1, 12)
@@ -29,6 +29,13 @@ def test_covering_a_grid_leaves_it_the_same_and_loses_nothing_that_its_tiles_sho
     assert grid(*found, most) == (columns, rows)
     assert found == (width, height) or (found[0] >= columns * TILE_SIDE and found[1] >= rows * TILE_SIDE)
     assert found[0] <= width and found[1] <= height
+
+
+@given(sides, sides, most_tiles, st.sampled_from(("grid", "area")))
+def test_the_side_of_a_tile_counts_as_the_picture_s_size_does(width: int, height: int, most: int, fit: Fit) -> None:
+    small, large = fitted_size(width, height, fit, most, 112), fitted_size(4 * width, 4 * height, fit, most, 448)
+    assert [4 * length for length in small] == pytest.approx(large, abs=4)
+    assert fitted_size(1500, 1125, "cover", 12, 112) == (448, 336)
 
 
 @given(sides, sides, most_tiles)

@@ -26,12 +26,12 @@ class Remote(RemoteServers):
     """Remembers how pictures were to be prepared."""
 
     def __init__(self, *servers: FakeServer | str, model: str | None = None) -> None:
-        self.fits: list[tuple[Fit, int]] = []
+        self.fits: list[tuple[Fit, int, int]] = []
         urls = [server if isinstance(server, str) else server.url for server in servers]
         super().__init__(urls, None, model, self._noted)
 
-    async def _noted(self, picture: ImagePart, fit: Fit, tiles: int) -> ImagePart:
-        self.fits.append((fit, tiles))
+    async def _noted(self, picture: ImagePart, fit: Fit, tiles: int, side: int) -> ImagePart:
+        self.fits.append((fit, tiles, side))
         return picture
 
 
@@ -263,7 +263,7 @@ async def test_a_field_that_is_not_taken_is_left_out_from_then_on(serve: Serve, 
     assert [field in asked for asked in server.asked] == [True, False]
     await text_of(remote, question(top_k=5))
     assert field not in server.asked[2]
-    assert [fit for fit, _ in remote.fits[1:]] == ["grid" if field == "mm_processor_kwargs" else "cover"] * 2
+    assert [fit for fit, *_ in remote.fits[1:]] == ["grid" if field == "mm_processor_kwargs" else "cover"] * 2
 
 
 async def test_a_model_that_is_named_need_not_be_listed_by_servers_that_list_others(serve: Serve) -> None:
@@ -327,15 +327,17 @@ async def test_each_server_is_told_the_tiles_in_its_own_words(serve: Serve) -> N
 @pytest.mark.parametrize(
     ("offered", "fit"),
     [
-        ({}, ("cover", 6)),
-        ({"name": "InternVL3_5-8B"}, ("grid", 6)),
-        ({"name": "nano", "root": "/models/InternVL3-1B-hf"}, ("cover", 6)),
-        ({"owned_by": "llamacpp"}, ("grid", 6)),
-        ({"name": "Qwen3-VL-8B-hf"}, ("area", 6)),
+        ({}, ("cover", 6, 448)),
+        ({"name": "InternVL3_5-8B"}, ("grid", 6, 448)),
+        ({"name": "nano", "root": "/models/InternVL3-1B-hf"}, ("cover", 6, 448)),
+        ({"owned_by": "llamacpp"}, ("grid", 6, 448)),
+        ({"name": "Qwen3-VL-8B-hf"}, ("area", 6, 448)),
+        ({"name": "nano", "owned_by": "internvl-mcp", "internvl": {"tile_side": 112}}, ("cover", 6, 112)),
+        ({"name": "nano", "owned_by": "internvl-mcp"}, ("cover", 6, 448)),
     ],
 )
 async def test_pictures_are_prepared_for_how_the_server_cuts_them(
-    serve: Serve, offered: dict[str, Any], fit: tuple[str, int]
+    serve: Serve, offered: dict[str, Any], fit: tuple[str, int, int]
 ) -> None:
     server = serve(models=[model(**offered)])
     remote = Remote(server)
@@ -375,7 +377,7 @@ async def test_a_server_that_holds_no_answer_to_a_schema_is_not_asked_under_one(
     ours = serve(models=[model("tiny", owned_by="internvl-mcp")])
     assert isinstance(await error_of(Remote(ours), question(json_schema=SCHEMA)), InvalidArgument)
     assert not ours.asked
-    telling = serve(models=[model("tiny", owned_by="internvl-mcp", json_schema=True)])
+    telling = serve(models=[model("tiny", owned_by="internvl-mcp", internvl={"json_schema": True})])
     assert await text_of(Remote(telling), question(json_schema=SCHEMA))
     refusing = serve(replies=[refuses(400, "response_format is not supported")] * 2)
     assert isinstance(await error_of(Remote(refusing), question(json_schema=SCHEMA)), InvalidArgument)
