@@ -33,16 +33,16 @@ class Calls:
         self._observe = observe
         self._in_flight: dict[tuple[str, str, str], anyio.CancelScope] = {}
 
-    async def __call__(self, context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        if context.method == "notifications/cancelled":
-            self._cancel(context)
-        if context.request_id is None:
-            return await call_next(context)
+    async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        if ctx.method == "notifications/cancelled":
+            self._cancel(ctx)
+        if ctx.request_id is None:
+            return await call_next(ctx)
         began = time.monotonic()
         outcome = "cancelled"
         try:
-            with anyio.CancelScope() as scope, self._bound_to_client(context, scope):
-                result = await call_next(context)
+            with anyio.CancelScope() as scope, self._bound_to_client(ctx, scope):
+                result = await call_next(ctx)
                 outcome = outcome_of(result)
                 return result
             raise MCPError(_REQUEST_CANCELLED, "Request cancelled")
@@ -50,7 +50,7 @@ class Calls:
             outcome = "cancelled" if error.code == _REQUEST_CANCELLED else f"error {error.code}"
             raise
         finally:
-            self._tell(context, outcome, time.monotonic() - began)
+            self._tell(ctx, outcome, time.monotonic() - began)
 
     @contextmanager
     def _bound_to_client(self, context: ServerRequestContext[Any, Any], scope: anyio.CancelScope) -> Iterator[None]:

@@ -151,10 +151,11 @@ def _receiving(receive: Receive, exchange: Exchange) -> Receive:
         if complete:
             message = await receive()
         else:
-            with anyio.move_on_after(_BODY_SILENCE_S) as waited:
-                message = await receive()
-            if waited.cancelled_caught:
-                raise _BodyStalled
+            try:
+                with anyio.fail_after(_BODY_SILENCE_S):
+                    message = await receive()
+            except TimeoutError as error:
+                raise _BodyStalled from error
             complete = not message.get("more_body", False)
         if message["type"] == "http.disconnect":
             exchange.leave()
