@@ -15,7 +15,8 @@ from mcp import Client
 from PIL import Image
 from pydantic import SecretStr
 
-from mcp_server.app import LazyService, build_app, run_tool
+from mcp_server.app import LazyService, build_app
+from mcp_server.running import run_tool
 from tests.model_server import KEY, ModelServer, model_server
 from tools.catalogue import TOOLS
 from vision.call import Call
@@ -43,7 +44,8 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 @pytest.fixture(scope="module")
 def folder(sample_files: Any) -> Path:
     found: Path = sample_files.report.parent
-    Image.linear_gradient("L").resize((900, 700)).convert("RGB").save(found / "plain.png")
+    # Not much larger than its twelve tiles of 112 pixels: scaling it before it is sent would change what they show.
+    Image.linear_gradient("L").resize((520, 404)).convert("RGB").save(found / "plain.png")
     return found
 
 
