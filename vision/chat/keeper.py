@@ -26,6 +26,7 @@ import anyio.to_thread
 from vision.chat.client import ChatClient, HostSilent, host_endpoint
 from vision.chat.host_spec import HostSpec
 from vision.chat.record import Health, Launch, Record, StateFolder, host_key, read_record
+from vision.child_environment import child_environment
 from vision.errors import Busy, EngineUnavailable, ModelFailed, ModelLoading, VisionError
 from vision.serving.types import ServingPlan
 
@@ -111,7 +112,7 @@ class HostKeeper:
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        import filelock  # comes with the extra [local], without which no host is started
+        import filelock  # most servers never start a host
 
         lock = filelock.FileLock(self.folder.lock(key))
         deadline = time.monotonic() + _LOCK_S
@@ -177,7 +178,7 @@ class HostKeeper:
     def _spawn(self, said: Path) -> subprocess.Popen[bytes]:
         """A process on its own: it outlives this server, and Ctrl-C in a terminal does not reach it.
 
-        Its environment is ours, as HF_*, CUDA_VISIBLE_DEVICES and the like decide what it can use.
+        Its settings come with the launch order, none of them by its environment.
         """
         flags = 0
         if sys.platform == "win32":
@@ -189,6 +190,7 @@ class HostKeeper:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
+                    env=child_environment(),
                     cwd=self.folder.run,  # holds nothing that could be imported, and is never unmounted under it
                     start_new_session=True,
                     creationflags=flags,

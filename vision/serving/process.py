@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from vision.child_environment import child_environment
 from vision.errors import EngineUnavailable
 from vision.serving import lifeline
 
@@ -48,7 +49,7 @@ class ServerProcess:
                 text=True,
                 errors="replace",
                 cwd=folder,
-                env=_inherited() | dict(env),
+                env=child_environment() | dict(env),
                 start_new_session=True,
             )
         except OSError as e:
@@ -92,13 +93,6 @@ class ServerProcess:
             if said:
                 self._said.append(said)
                 _log.info("%s", said)
-
-
-def _inherited() -> dict[str, str]:
-    """Our own environment, as CUDA_* and the like decide what a server can use; without our settings, as a key may be
-    among them.
-    """
-    return {name: value for name, value in os.environ.items() if not name.startswith("INTERNVL_MCP_")}
 
 
 def free_port() -> int:

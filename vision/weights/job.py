@@ -1,7 +1,8 @@
 """Downloads that a server has in hand: each in a process of its own, so that the server stays light and may end it.
 
-The process gets the server's environment, which holds the hub's address and token and any proxy. Servers that want the
-same repository start a process each; the second waits for the first, and goes on where it stopped should it be ended.
+The process gets the server's environment without our settings: it holds the hub's address and token and any proxy.
+Servers that want the same repository start a process each; the second waits for the first, and goes on where it stopped
+should it be ended.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import IO, Literal
 
 from pydantic import ValidationError
 
+from vision.child_environment import child_environment
 from vision.errors import DownloadFailed
 from vision.types import Frozen
 from vision.weights.progress import Line, Progress, State
@@ -109,6 +111,7 @@ class _Job:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
+                env=child_environment(),
                 text=True,
                 encoding="utf-8",
             )

@@ -96,6 +96,17 @@ def test_processes_that_race_start_one_host(folder: StateFolder, spec: Specs, tm
     assert os.getsid(host) == host  # and out of reach of its terminal
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="asks the kernel for a process's environment")
+async def test_a_host_gets_the_environment_without_our_settings(
+    keeper: HostKeeper, spec: Specs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERNVL_MCP_ENDPOINT_KEY", "sk-secret")
+    monkeypatch.setenv("HF_HOME", "/of/the/user")
+    pid = await pid_of(await keeper.connect(spec()))
+    given = await anyio.Path(f"/proc/{pid}/environ").read_text()
+    assert "HF_HOME=/of/the/user" in given and "INTERNVL_MCP" not in given and "sk-secret" not in given
+
+
 async def test_the_host_outlives_the_call_that_was_cancelled_while_it_started(
     keeper: HostKeeper, spec: Specs, tmp_path: Path
 ) -> None:

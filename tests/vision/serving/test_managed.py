@@ -62,8 +62,9 @@ async def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
 
 
 async def test_calls_that_race_start_one_server_which_the_next_call_finds(
-    folder: StateFolder, spec: Specs, weights: Path
+    folder: StateFolder, spec: Specs, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("INTERNVL_MCP_ENDPOINT_KEY", "sk-of-another-server")
     sides = [HostChats(HostKeeper(folder, "1.0.0")) for _ in range(2)]
     answers: list[str] = []
 

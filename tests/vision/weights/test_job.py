@@ -144,6 +144,18 @@ def test_a_process_that_cannot_start_is_one_error(tmp_path: Path) -> None:
         Downloads((str(tmp_path / "nothing"),)).start(REPOSITORY)
 
 
+def test_a_download_gets_no_key_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTERNVL_MCP_ENDPOINT_KEY", "sk-secret")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    said = tmp_path / "said"
+    script = "import os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(' '.join(os.environ))"
+    downloads = Downloads((sys.executable, "-c", script, str(said)))
+    downloads.start(REPOSITORY)
+    downloads.wait(REPOSITORY, LONG_S)
+    names = said.read_text().split()
+    assert "HF_TOKEN" in names and not [name for name in names if name.startswith("INTERNVL_MCP_")]
+
+
 def test_a_download_ends_with_its_server(site: Site, hub_environment: None) -> None:
     site.gate = threading.Event()
     process = subprocess.Popen([*COMMAND, REPOSITORY, "main"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
