@@ -41,8 +41,8 @@ from vision.weights.layout import hub_cache
 from vision.weights.snapshot import Checkpoint, find_snapshot, verify
 
 _HEALTH_WITHIN_S = 2.0
-_NEEDED_TO_WATCH = ("filelock", "starlette", "uvicorn")
-_NEEDED = ("torch", "transformers", "accelerate", "safetensors", "filelock", "starlette", "uvicorn")
+# Of the extra [local]; a server of others is started and watched without it.
+_NEEDED = ("torch", "transformers", "accelerate", "safetensors")
 
 
 def local_engine(settings: Settings, environment: Mapping[str, str] = os.environ, fit: Fitter | None = None) -> Engine:
@@ -156,14 +156,13 @@ class LocalMachine:
 
     def _internvl(self, running: tuple[HostSpec, ...]) -> Choice:
         engine = self._settings.engine
-        missing = [name for name in self._missing() if engine not in SERVERS or name in _NEEDED_TO_WATCH]
-        if missing:
+        if engine in SERVERS:
+            require_command(engine)
+        elif missing := self._missing():
             raise EngineUnavailable(
                 f"the extra [local] is not installed ({', '.join(missing[:3])} missing)",
                 "Install it: pip install 'internvl-mcp[local]', then fetch weights: internvl-mcp pull",
             )
-        if engine in SERVERS:
-            require_command(engine)
         for spec in running:
             if self._suits(spec):
                 if isinstance(spec.plan, ServingPlan):

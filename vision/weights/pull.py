@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vision.errors import DownloadFailed, EngineUnavailable, WeightsUnusable
+from vision.errors import DownloadFailed, WeightsUnusable
 from vision.types import Frozen
 from vision.weights.hub import Hub, Listing
 from vision.weights.layout import RepositoryFolder, hub_cache
@@ -205,12 +205,8 @@ class Puller:
     @contextmanager
     def _alone(self, path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Holds a lock between processes; `waiting` is called now and then while another one holds it."""
-        try:
-            from filelock import FileLock, Timeout
-        except ImportError as e:
-            raise EngineUnavailable(
-                "filelock is not installed", "Install the model's libraries: pip install 'internvl-mcp[local]'."
-            ) from e
+        from filelock import FileLock, Timeout
+
         lock = FileLock(path)
         while True:
             self.patience.check()

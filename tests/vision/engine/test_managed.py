@@ -91,13 +91,17 @@ def test_what_is_missing_is_said_with_what_to_do(programs: Path, tmp_path: Path)
     assert "--endpoint" in caught.value.hint
     with pytest.raises(ConfigError, match="not with a checkpoint"):
         played(tmp_path, engine="vllm", variant=str(tmp_path)).choose(())
-    with pytest.raises(EngineUnavailable, match="filelock"):
-        played(tmp_path, engine="vllm", missing=("torch", "filelock")).choose(())
     (programs / "vllm").unlink()
     if importlib.util.find_spec("vllm") is None:
         with pytest.raises(EngineUnavailable, match="not installed") as caught:
             played(tmp_path, engine="vllm").choose(())
         assert "pip install vllm==" in caught.value.hint
+
+
+def test_nothing_of_the_extra_is_needed_to_start_a_server_of_others(programs: Path, tmp_path: Path) -> None:
+    put_weights(tmp_path, "InternVL3.5-8B")
+    missing = ("torch", "transformers", "accelerate", "safetensors")
+    assert played(tmp_path, engine="vllm", missing=missing).choose(()).plan is not None
 
 
 async def test_a_real_llama_server_is_started_asked_and_ended(
