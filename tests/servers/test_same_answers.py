@@ -28,12 +28,13 @@ _SCHEMA = {
 }
 
 
-@pytest.fixture(scope="module")
+# For the session: pytest comes back to this module with the next server.
+@pytest.fixture(scope="session")
 def asked() -> list[Asked]:
     return drawn(7, 4, "test")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def here(nano: Path, asked: list[Asked]) -> list[Judged]:
     return judge(Answerer(nano), asked)
 

@@ -64,7 +64,8 @@ class Scenes:
         return self._made[kind]
 
 
-@pytest.fixture(scope="module")
+# For the session: pytest comes back to this module with the next server.
+@pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
     return Scenes(tmp_path_factory.mktemp("scenes"))
 
@@ -90,7 +91,7 @@ async def _call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def here(nano: Path, scenes: Scenes) -> Iterator[dict[str, dict[str, Any]]]:
     """What each tool says with the model on this machine."""
     found: dict[str, dict[str, Any]] = {}
