@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from vision.serving.types import Server
 from vision.serving.ways import Task, Way
-from vision.variants.candidates import Candidate, before, unusable
-from vision.variants.catalogue import variants
+from vision.variants.candidates import before, unusable
 from vision.variants.hardware import Gpu
-from vision.variants.plan import Rejected
 from vision.variants.policy import Policy, Request
 from vision.variants.ranking import PENALTY
-from vision.variants.reasons import gigabytes, why_not, why_variant
+from vision.variants.reasons import gigabytes, why_variant
 
 
 def reasons_for(task: Task, way: Way, per_node: int) -> tuple[str, ...]:
@@ -26,28 +24,6 @@ def reasons_for(task: Task, way: Way, per_node: int) -> tuple[str, ...]:
     ]
     found += [f"{gpu.name} is not used: {why}" for gpu in task.hardware.gpus if (why := _unusable(task.server, gpu))]
     return tuple(reason for reason in found if reason)
-
-
-def rejected_for(
-    server: Server, tried: dict[str, list[Candidate]], best: Candidate, policy: Policy, left_out: dict[str, str]
-) -> tuple[Rejected, ...]:
-    """Each other variant and each other form of weights, with the one thing that ruled it out."""
-    found: list[Rejected] = []
-    for variant in variants():
-        if variant.name in left_out:
-            found.append(Rejected(variant=variant.name, quantisation="none", reason=left_out[variant.name]))
-            continue
-        tries = tried[variant.name]
-        if best.rank.on_gpu:
-            tries = [candidate for candidate in tries if candidate.rank.on_gpu] or tries
-        whole = any(c.rung is not None and c.build.quantisation == "none" for c in tries)
-        for quantisation in server.quantisations:
-            ways = [c for c in tries if c.build.quantisation == quantisation]
-            mine = best.build.variant == variant and best.build.quantisation == quantisation
-            if ways and not mine and not (whole and quantisation != "none"):
-                reason = why_not(ways, best, policy)
-                found.append(Rejected(variant=variant.name, quantisation=quantisation, reason=reason))
-    return tuple(found)
 
 
 def _unusable(server: Server, gpu: Gpu) -> str | None:

@@ -7,7 +7,7 @@ set aside, and the best by the selector's own order wins. What is left over hold
 from __future__ import annotations
 
 from vision.errors import ConfigError, EngineUnavailable, OutOfMemory
-from vision.serving.reasons import reasons_for, rejected_for
+from vision.serving.reasons import reasons_for
 from vision.serving.servers import repository_of, why_not_served
 from vision.serving.types import Server, ServingPlan
 from vision.serving.ways import Task, Way, load_of, replicated, ways
@@ -18,6 +18,7 @@ from vision.variants.hardware import Hardware
 from vision.variants.plan import Quantisation, Rejected
 from vision.variants.policy import Policy, Request
 from vision.variants.ranking import SLOW_ON_CPU
+from vision.variants.reasons import rejected
 from vision.variants.selector import allowed_variants, nothing_fits, why_left_out
 
 # A prompt as most are: a picture of twelve tiles and its thumbnail, a question, an answer.
@@ -45,7 +46,7 @@ def serving_plan(server: Server, hardware: Hardware, policy: Policy, request: Re
         v.name: why_not_served(server, v) or why_left_out(v, policy, request) for v in variants() if v not in served
     }
     candidates = {name: [way.candidate for way in found] for name, found in tried.items()}
-    return _plan(task, best, rejected_for(server, candidates, best.candidate, policy, left_out))
+    return _plan(task, best, rejected(candidates, best.candidate, policy, left_out, server.quantisations))
 
 
 def _served(task: Task) -> list[Variant]:

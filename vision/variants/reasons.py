@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from vision.variants.candidates import Candidate, before, unusable
 from vision.variants.catalogue import Variant, variants
 from vision.variants.estimate import can_be_quantised
@@ -37,7 +40,23 @@ def reasons(hardware: Hardware, policy: Policy, request: Request, best: Candidat
 def rejections(
     tried: dict[str, list[Candidate]], best: Candidate, policy: Policy, left_out: dict[str, str]
 ) -> tuple[Rejected, ...]:
-    """Each other way to run each variant, in the catalogue's order, with the one thing that ruled it out."""
+    """Each other way to run each variant on this machine, with the one thing that ruled it out."""
+    return rejected(tried, best, policy, left_out, _QUANTISATIONS, partial(_why_untried, best, policy))
+
+
+def rejected(
+    tried: dict[str, list[Candidate]],
+    best: Candidate,
+    policy: Policy,
+    left_out: dict[str, str],
+    quantisations: tuple[Quantisation, ...],
+    why_untried: Callable[[Variant, Quantisation], str | None] = lambda variant, quantisation: None,
+) -> tuple[Rejected, ...]:
+    """Each other variant and each other form of its weights, in the catalogue's order, with why it was not taken.
+
+    Left out is what there is nothing to say of: the best itself, smaller weights where whole ones fit, and what was not
+    tried, unless `why_untried` knows something of it.
+    """
     found: list[Rejected] = []
     for variant in variants():
         if variant.name in left_out:
@@ -46,24 +65,20 @@ def rejections(
         ways = tried[variant.name]
         if best.rank.on_gpu:
             ways = [candidate for candidate in ways if candidate.rank.on_gpu] or ways
-        for quantisation in _QUANTISATIONS:
-            reason = _why_not_so(variant, quantisation, ways, best, policy)
+        whole = any(way.rung is not None and way.build.quantisation == "none" for way in ways)
+        for quantisation in quantisations:
+            if (best.build.variant, best.build.quantisation) == (variant, quantisation):
+                continue
+            if whole and quantisation != "none":
+                continue
+            same = [way for way in ways if way.build.quantisation == quantisation]
+            reason = why_not(same, best, policy) if same else why_untried(variant, quantisation)
             if reason:
                 found.append(Rejected(variant=variant.name, quantisation=quantisation, reason=reason))
     return tuple(found)
 
 
-def _why_not_so(
-    variant: Variant, quantisation: Quantisation, ways: list[Candidate], best: Candidate, policy: Policy
-) -> str | None:
-    """None where there is nothing to say: it is the plan, or it fits unquantised, or the policy leaves it out."""
-    if best.build.variant == variant and best.build.quantisation == quantisation:
-        return None
-    if quantisation != "none" and any(c.rung is not None and c.build.quantisation == "none" for c in ways):
-        return None
-    same = [candidate for candidate in ways if candidate.build.quantisation == quantisation]
-    if same:
-        return why_not(same, best, policy)
+def _why_untried(best: Candidate, policy: Policy, variant: Variant, quantisation: Quantisation) -> str | None:
     if quantisation == "awq" and variant.awq_repository and best.rank.on_gpu:
         return f"{variant.awq_repository} is for LMDeploy; the model host here does not read it"
     if quantisation == "nf4" and policy.quantisation == "auto" and best.rank.on_gpu and not can_be_quantised(variant):

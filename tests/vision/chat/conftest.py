@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio.to_thread
@@ -27,9 +28,15 @@ FAKE_HOST = (sys.executable, "-P", str(Path(__file__).with_name("fake_host.py"))
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[StateFolder]:
+    with state_of_a_test(tmp_path / "state") as made:
+        yield made
+
+
+@contextmanager
+def state_of_a_test(logs: Path) -> Iterator[StateFolder]:
     """A state folder of the test's own, short enough for sockets. Every host in it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="ivl") as run:
-        made = StateFolder(Path(run), tmp_path / "state")
+        made = StateFolder(Path(run), logs)
         yield made
         for path in Path(run).glob("*.json"):
             record = read_record(path)

@@ -127,21 +127,28 @@ def test_out_of_memory_in_a_step_ends_the_latest_answer_only(
     assert first.text == plain("qwen3", user("Only words here."), tokens=200)
 
 
+def out_of_memory_in(monkeypatch: pytest.MonkeyPatch, function: str, when: Callable[[int], bool]) -> list[int]:
+    """Makes the batch's function fail in such calls, counted from 1; the list holds how many there were."""
+    original, calls = getattr(batch, function), [0]
+
+    def full(*given: Any) -> Any:
+        calls[0] += 1
+        if when(calls[0]):
+            raise torch.OutOfMemoryError("out of memory")
+        return original(*given)
+
+    monkeypatch.setattr(batch, function, full)
+    return calls
+
+
 def test_out_of_memory_while_a_row_joins_refuses_that_question_only(
     made: Made, plain: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = made("qwen3")
     first = asked.submit(user("Only words here."), max_tokens=400)
     first.until(Delta)
-    joined, calls = batch._joined, [0]
-
-    def full(*given: Any) -> torch.Tensor:
-        calls[0] += 1
-        if calls[0] % 3 == 0:  # within the second layer: the first one has the new row already
-            raise torch.OutOfMemoryError("out of memory")
-        return joined(*given)
-
-    monkeypatch.setattr(batch, "_joined", full)
+    # Within the second layer: the first one has the new row already.
+    calls = out_of_memory_in(monkeypatch, "_joined", lambda number: number % 3 == 0)
     second = asked.submit(user("More words, and longer than those of the first question by far."), max_tokens=200)
     assert second.ended.wait(PATIENCE_S) and isinstance(second.error, OutOfMemory)
     assert calls[0] == 6, "tried once more after making room"
@@ -154,15 +161,7 @@ def test_out_of_memory_while_a_row_leaves_is_tried_again(
     asked = made("qwen3")
     first = asked.submit(user("Only words here."), max_tokens=300)
     first.until(Delta)
-    rows, calls = batch._rows, [0]
-
-    def full(*given: Any) -> torch.Tensor:
-        calls[0] += 1
-        if calls[0] == 3:
-            raise torch.OutOfMemoryError("out of memory")
-        return rows(*given)
-
-    monkeypatch.setattr(batch, "_rows", full)
+    calls = out_of_memory_in(monkeypatch, "_rows", lambda number: number == 3)
     assert asked.submit(user("More words."), max_tokens=5).finished
     assert first.text == plain("qwen3", user("Only words here."), tokens=300)
     assert calls[0] == 5

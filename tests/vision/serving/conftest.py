@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.vision.chat.conftest import end_process, wait_until
+from tests.vision.chat.conftest import state_of_a_test, wait_until
 from tests.vision.serving.test_selection import planned
 from tests.vision.variants.machines import machine
 from vision.chat.host_spec import HostSpec
 from vision.chat.keeper import HostKeeper
-from vision.chat.record import StateFolder, read_record
+from vision.chat.record import StateFolder
 from vision.serving.types import ServerName
 
 STUB = Path(__file__).with_name("stub_server.py")
@@ -24,12 +23,8 @@ STUB = Path(__file__).with_name("stub_server.py")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[StateFolder]:
-    with tempfile.TemporaryDirectory(prefix="ivl") as run:
-        made = StateFolder(Path(run), tmp_path / "state")
+    with state_of_a_test(tmp_path / "state") as made:
         yield made
-        for path in Path(run).glob("*.json"):
-            if (record := read_record(path)) is not None:
-                end_process(record.pid)
 
 
 @pytest.fixture
