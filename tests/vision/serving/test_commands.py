@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.vision.serving.test_selection import NAMES, drawn, eight, planned
+from tests.vision.serving.test_selection import NAMES, eight, planned, planned_or_refused
 from tests.vision.variants.machines import GIB, gpu, machine
-from vision.errors import VisionError
 from vision.serving.commands import launch_of
 from vision.serving.launch import shell_lines
 from vision.serving.lmdeploy import cache_share
@@ -48,12 +47,10 @@ def options_of(step: Step) -> dict[str, str]:
 def some_launches(count: int) -> list[tuple[ServingPlan, Launch]]:
     found = []
     for seed in range(count):
-        name, hardware, nodes, policy = drawn(seed)
-        try:
-            plan = planned(name, hardware, nodes, awq=random.Random(seed).random() < 0.5, **policy)
-        except VisionError:
-            continue
-        found.append((plan, launch_of(plan)))
+        plan = planned_or_refused(seed, awq=random.Random(seed).random() < 0.5)
+        if isinstance(plan, ServingPlan):
+            found.append((plan, launch_of(plan)))
+    assert len(found) > count / 2
     assert {plan.server for plan, _ in found} == set(NAMES)
     return found
 
