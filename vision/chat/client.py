@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,7 +23,7 @@ from vision.chat.answers import AnswerReader, cut_off, not_a_stream
 from vision.chat.faults import HttpRefusal, error_from_payload, error_from_status, message_of
 from vision.chat.record import Address, Health
 from vision.chat.request import OUR_HOST, Dialect, picture_bytes, write_request
-from vision.chat.types import Ask, ChatEvent
+from vision.chat.types import Ask, ChatEvent, Delta
 from vision.errors import EngineUnavailable, ModelFailed, VisionError
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ class Endpoint:
     """A server. `base_url` ends in /v1 as OpenAI's does; `model`: None where the server runs only one.
 
     `socket`: the Unix socket to use instead of the address. `own_host`: it is a model host of ours, which is started
-    anew when it ends. `silence_s`: how long it may send nothing at all while it works. `dialect`: what it takes beyond
-    OpenAI's API.
+    anew when it ends. `silence_s`: how long it may send nothing at all while it works; `stall_s`: the same once its
+    answer has begun, when nobody queues any more. `dialect`: what it takes beyond OpenAI's API.
     """
 
     base_url: str
@@ -69,6 +70,7 @@ class Endpoint:
     socket: Path | None = None
     own_host: bool = False
     silence_s: float = 600.0
+    stall_s: float = 120.0
     dialect: Dialect = OUR_HOST
 
 
@@ -140,7 +142,7 @@ class ChatClient:
             )
             response = await http.send(request, stream=True)
             try:
-                async for event in _events(response, self.endpoint.key):
+                async for event in _events(response, self.endpoint):
                     yield event
             finally:
                 await response.aclose()
@@ -208,16 +210,24 @@ class ChatClient:
         return ssl.create_default_context() if self.endpoint.base_url.startswith("https:") else False
 
 
-async def _events(response: httpx2.Response, key: str | None) -> AsyncGenerator[ChatEvent, None]:
+async def _events(response: httpx2.Response, endpoint: Endpoint) -> AsyncGenerator[ChatEvent, None]:
     if response.status_code != 200:
-        raise _refusal(response, await _beginning(response, _MAX_ERROR), key)
+        raise _refusal(response, await _beginning(response, _MAX_ERROR), endpoint.key)
     reader = AnswerReader()
-    async for line in _lines(response):
-        event = reader.line(_without(key, line))
+    lines, within_s = _lines(response), endpoint.silence_s
+    while not reader.ended:
+        try:
+            with anyio.fail_after(within_s):
+                line = await anext(lines, None)
+        except TimeoutError as e:
+            raise _silent(endpoint, within_s) from e
+        if line is None:
+            break
+        event = reader.line(_without(endpoint.key, line))
         if event is not None:
             yield event
-        if reader.ended:
-            break
+        if isinstance(event, Delta):
+            within_s = min(endpoint.silence_s, endpoint.stall_s)
     yield reader.finished()
 
 
@@ -291,9 +301,7 @@ def _mapped(endpoint: Endpoint, silence_s: float) -> Iterator[None]:
             f"no server answers at {endpoint.base_url}", "Start it, or check the address, the port and the network."
         ) from e
     except httpx2.TimeoutException as e:
-        who = "the model host" if endpoint.own_host else "the model's server"
-        hint = "Call again; if it happens again, end it: the next call starts it anew." if endpoint.own_host else again
-        raise HostSilent(f"{who} sent nothing for {silence_s:.0f} s", hint) from e
+        raise _silent(endpoint, silence_s) from e
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as e:
         raise EngineUnavailable(f"{endpoint.base_url} is no address of a server", "Give http://host:port/v1.") from e
     except httpx2.ProxyError as e:
@@ -304,6 +312,14 @@ def _mapped(endpoint: Endpoint, silence_s: float) -> Iterator[None]:
         if endpoint.own_host:
             raise ModelFailed("the model host ended while it worked (killed, or out of memory?)", again) from e
         raise cut_off() from e
+
+
+def _silent(endpoint: Endpoint, for_s: float) -> HostSilent:
+    who = "the model host" if endpoint.own_host else "the model's server"
+    hint = "Call again; see the server's log."
+    if endpoint.own_host:
+        hint = "Call again; if it happens again, end it: the next call starts it anew."
+    return HostSilent(f"{who} sent nothing for {for_s:.0f} s", hint)
 
 
 def _root_cause(error: BaseException) -> BaseException:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import aclosing
 
+import anyio
 import pytest
 
 from tests.vision.chat.conftest import error_of, question, text_of
@@ -75,6 +76,17 @@ async def test_a_server_that_falls_silent_is_given_up(server: Callable[..., Serv
     silent = server(STREAM + CHUNK, hold=True)
     error = await error_of(ChatClient(Endpoint(silent.url, silence_s=0.2)), question("Hi"))
     assert (error.code, "sent nothing" in error.message) == ("model_failed", True)
+
+
+async def test_a_stall_in_mid_stream_is_given_up_sooner_than_a_slow_beginning(server: Callable[..., Server]) -> None:
+    stalled = server(STREAM + CHUNK, hold=True)
+    error = await error_of(ChatClient(Endpoint(stalled.url, stall_s=0.2)), question("Hi"))
+    assert (error.code, "sent nothing" in error.message) == ("model_failed", True)
+    assert stalled.left.wait(5)
+    slow = server(STREAM, hold=True)
+    with anyio.move_on_after(0.6) as still:
+        await text_of(ChatClient(Endpoint(slow.url, stall_s=0.2)), question("Hi"))
+    assert still.cancelled_caught
 
 
 async def test_closing_the_iterator_hangs_up(server: Callable[..., Server]) -> None:
