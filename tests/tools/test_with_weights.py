@@ -12,7 +12,8 @@ import pytest
 from mcp import Client
 from PIL import Image
 
-from mcp_server.app import LazyService, build_app, run_tool
+from mcp_server.app import LazyService, build_app
+from mcp_server.running import run_tool
 from tools.catalogue import TOOLS
 from vision.call import Call
 from vision.chat.record import host_key
