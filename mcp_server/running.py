@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from pydantic import ValidationError
 
-from vision.call import Call
+from vision.call import Asked, Call
 from vision.errors import EngineUnavailable, InvalidArgument, LimitExceeded, VisionError, WorkerFailed
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ async def run_tool(service: VisionService, tool: Tool, arguments: dict[str, Any]
     parameters = checked(tool.parameters, arguments)
     if tool.run is None:
         raise EngineUnavailable(f"{tool.name} works in a server", "A command here runs to its end and has no jobs.")
+    call = replace(call, asked=Asked(tool.name, parameters.model_dump(mode="json", exclude_unset=True)))
     try:
         # A wider bound than the work's own: tools stop by themselves in time; this catches one that does not.
         with anyio.fail_after(call.within_s + service.settings.decode_timeout_s):

@@ -232,9 +232,10 @@ async def run(service: VisionService, parameters: AnalyzeVideoParameters, call: 
                 seen.add(item)
         assert seen.facts is not None  # the pass begins with them or raises
         facts = source_facts(media, width=seen.facts.width, height=seen.facts.height, duration_s=seen.facts.duration_s)
-    spoken = silent(choice)
     if asking and seen.shown:
         spoken = await ask(service, call, ask_video(seen.shown, parameters.question), [facts])
+    else:
+        spoken = await silent(service, call, choice, [facts])
     return _result(seen, facts, parameters, service.settings, choice, spoken, call)
 
 

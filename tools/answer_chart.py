@@ -93,7 +93,7 @@ async def run(service: VisionService, parameters: AnswerChartParameters, call: C
         shown = (await service.shown(picture, call)).part if choice.model is not None else None
     text = await service.read_text(picture, tables=False)
     if shown is None:
-        spoken, table = silent(choice), None
+        spoken, table = await silent(service, call, choice, [facts]), None
     else:
         spoken, table = await _ask(service, shown, parameters, facts, call)
     taken = spoken.tokens + (0 if table is None else tokens_of(table))

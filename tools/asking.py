@@ -8,12 +8,14 @@ from typing import Any
 
 from tools.paging import split_text, tokens_of
 from tools.result import EngineUsed, SourceFacts
-from vision.call import Call
+from vision.call import Asked, Call
+from vision.chat.types import Message
 from vision.conversations import Conversation, Kept
 from vision.engine.answer import Answer
 from vision.engine.choice import Choice
 from vision.errors import VisionError
 from vision.prompts.prompt import Prompt
+from vision.retaking import with_clipboard
 from vision.service import VisionService
 
 _EMBEDDED = "the embedded engine: it reads text and measures pixels"
@@ -21,7 +23,7 @@ _EMBEDDED = "the embedded engine: it reads text and measures pixels"
 _ROOM_SHARE, _ANSWER_SHARE = 0.4, 0.3
 _EVIDENCE_TOKENS = 500
 _ANSWER_CUT = "The answer is longer than fits in a reply: ask for less."
-_NOT_KEPT = "These pictures are too large to be kept: ask_followup cannot go on from here."
+_NOT_KEPT = "What was asked about is too large to be kept: ask_followup cannot go on from here."
 _NOT_LASTING = "This conversation will not outlive a restart of the server: it is too large, or cannot be written."
 
 
@@ -81,11 +83,10 @@ def engine_used(choice: Choice) -> EngineUsed:
     )
 
 
-def silent(choice: Choice) -> Spoken:
-    """Of a result for which the model was not asked."""
-    if choice.model is None:
-        return Spoken(embedded(choice))
-    return Spoken(embedded(choice, f"it sufficed, {choice.model.variant} was not asked"))
+async def silent(service: VisionService, call: Call, choice: Choice, sources: Sequence[SourceFacts]) -> Spoken:
+    """Of a result for which the model was not asked. Its conversation can be gone on with, by a model or without."""
+    why = None if choice.model is None else f"it sufficed, {choice.model.variant} was not asked"
+    return await _without_answer(service, call, Spoken(embedded(choice, why)), sources)
 
 
 def answer_room(choice: Choice, tokens: int) -> int:
@@ -119,35 +120,68 @@ async def try_to_ask(
     try:
         return await _asked(service, call, prompt, sources, share)
     except VisionError as error:
-        return Spoken(
+        failed = Spoken(
             EngineUsed(name="ocr", reason=f"{_EMBEDDED}; the model was asked and failed: {error.message}"),
             notices=(f"The model failed: {error.message}. {error.hint}",),
         )
+        return await _without_answer(service, call, failed, sources)
 
 
-async def spoken(
-    service: VisionService,
-    call: Call,
-    said: Answer,
-    sources: Sequence[SourceFacts],
-    conversation_id: str | None = None,
-) -> Spoken:
-    """What an answer adds to a result; the conversation goes on under `conversation_id`, or a new one."""
+async def spoken(service: VisionService, call: Call, said: Answer, sources: Sequence[SourceFacts]) -> Spoken:
+    """What an answer adds to a result; its conversation goes on, or begins. Where there is no answer, one that went
+    before stays as it was, to be asked again.
+    """
     model = said.choice.model
     assert model is not None  # there is no answer without a model
     if said.text is None:
-        return Spoken(embedded(said.choice, f"{model.variant} gave no answer"), said, notices=said.notices)
-    facts = tuple(source.model_dump(mode="json") for source in sources)
-    folder = call.working_directory or service.working_directory
-    conversation = Conversation(said.messages, said.prompt.max_tiles, facts, model.variant, folder)
-    kept = await service.conversations.keep(call.owner, conversation, conversation_id)
+        nothing = Spoken(embedded(said.choice, f"{model.variant} gave no answer"), said, notices=said.notices)
+        if call.asked is None or call.asked.before is None:
+            return await _without_answer(service, call, nothing, sources)
+        return replace(nothing, conversation_id=call.asked.before.id)
+    kept = await _kept(service, call, sources, said.messages, said.prompt.max_tiles, model.variant)
     room = int(service.settings.max_reply_tokens * _ANSWER_SHARE)
     text, rest = (said.text, "") if tokens_of(said.text) <= room else split_text(said.text, room)
     notices = (*said.notices, *([_ANSWER_CUT] if rest else []), *_lasting(kept))
     return Spoken(engine_used(said.choice), said, text, kept.id, notices, said.truncated or bool(rest))
 
 
+async def _without_answer(service: VisionService, call: Call, spoken: Spoken, sources: Sequence[SourceFacts]) -> Spoken:
+    """With the conversation about what the embedded engine saw. That it may not outlive a restart is not worth a
+    notice: the same tool sees the same again.
+    """
+    kept = await _kept(service, call, sources)
+    notices = (_NOT_KEPT,) if kept.id is None and not kept.lasts else ()
+    return replace(spoken.noting(*notices), conversation_id=kept.id)
+
+
+async def _kept(
+    service: VisionService,
+    call: Call,
+    sources: Sequence[SourceFacts],
+    messages: tuple[Message, ...] = (),
+    max_tiles: int = 1,
+    variant: str | None = None,
+) -> Kept:
+    """Keeps the conversation with this turn; what a model has said in it before stays where none has answered now."""
+    asked = call.asked
+    if asked is None:
+        return Kept(None, True)
+    conversation = _begun(service, call, asked, sources)
+    if asked.before is not None:
+        conversation = replace(asked.before, turns=asked.before.turns + 1)
+    if messages:
+        said = {"messages": messages, "max_tiles": max_tiles, "variant": variant, "from_disk": False}
+        conversation = replace(conversation, **said)
+    return await service.conversations.keep(call.owner, conversation)
+
+
+def _begun(service: VisionService, call: Call, asked: Asked, sources: Sequence[SourceFacts]) -> Conversation:
+    facts = tuple(source.model_dump(mode="json") for source in sources)
+    arguments = with_clipboard(service, asked.arguments, facts)
+    return Conversation(asked.tool, arguments, facts, call.working_directory or service.working_directory)
+
+
 def _lasting(kept: Kept) -> tuple[str, ...]:
-    if kept.id is None:
-        return (_NOT_KEPT,)
-    return () if kept.lasts else (_NOT_LASTING,)
+    if kept.lasts:
+        return ()
+    return (_NOT_KEPT,) if kept.id is None else (_NOT_LASTING,)

@@ -176,7 +176,7 @@ async def _look(service: VisionService, source: str, reply: _Reply, call: Call) 
 
 async def _ask(service: VisionService, reply: _Reply, call: Call) -> Spoken:
     if reply.choice.model is None:
-        return silent(reply.choice)
+        return await silent(service, call, reply.choice, reply.sources)
     parameters = reply.parameters
     words = estimate_tokens(parameters.question or "")
     tiles = service.engine.tiles(reply.choice, TILES[parameters.detail], len(reply.shown), words)

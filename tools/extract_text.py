@@ -128,7 +128,7 @@ async def run(service: VisionService, parameters: ExtractTextParameters, call: C
         if reply.poor:
             picture = await _picture(service, media, reply.poor[0], parameters, call)
     if picture is None:
-        return _result(reply, facts, parameters, silent(choice), call)
+        return _result(reply, facts, parameters, await silent(service, call, choice, [facts]), call)
     prompt = transcribe(picture, service.engine.tiles(choice, TILES))
     return _result(reply, facts, parameters, await try_to_ask(service, call, prompt, [facts]), call)
 

@@ -131,7 +131,8 @@ async def run(service: VisionService, parameters: LocateObjectsParameters, call:
         if choice.model is not None and not reply.found and reply.pages:
             shown = await _shown(service, media, reply.pages[0], parameters, call)
     if shown is None:
-        return _result(reply, facts, parameters, choice, silent(choice), call)
+        spoken = await silent(service, call, choice, [facts])
+        return _result(reply, facts, parameters, choice, spoken, call)
     prompt = locate(shown.part, parameters.target, service.engine.tiles(choice, TILES))
     spoken = await ask(service, call, prompt, [facts])
     return _result(reply, facts, parameters, choice, _grounded(reply, spoken, shown, parameters), call)

@@ -162,13 +162,14 @@ async def run(service: VisionService, parameters: ReadDocumentParameters, call: 
         if asking:
             chosen = pages_for(choice, reply.reads, parameters.question or "")
         shows = await show(service, media, call, chosen, parameters.password)
-    spoken = silent(choice)
     if asking:
         spoken = await ask_about(service, call, shows, parameters.question or "", facts)
-    elif shows.reads:
-        replaced, notices = await transcribed(service, call, shows)
-        reply = reply.again(replaced) if replaced else reply
-        spoken = spoken.noting(*notices)
+    else:
+        spoken = await silent(service, call, choice, [facts])
+        if shows.reads:
+            replaced, notices = await transcribed(service, call, shows)
+            reply = reply.again(replaced) if replaced else reply
+            spoken = spoken.noting(*notices)
     return _result(reply, facts, choice, spoken, call)
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vision.conversations import Conversation
 
 ProgressCallback = Callable[[float, float | None, str], Awaitable[None]]
 
@@ -19,10 +23,22 @@ async def _no_roots() -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """The tool that is called, and its arguments as JSON values: what a conversation begins with. `before`: the
+    conversation that the call goes on with; None: it begins one.
+    """
+
+    tool: str
+    arguments: dict[str, Any] = field(repr=False)
+    before: Conversation | None = None
+
+
+@dataclass(frozen=True)
 class Call:
     """`within_s`: how long the work may take, whenever its client gets a reply. `progress(done, total, message)`.
     `client_roots()` asks the client which folders it works in. `owner`: whose it is; conversations are kept apart by
-    it. `working_directory`: where relative paths start; None: the service's own.
+    it. `working_directory`: where relative paths start; None: the service's own. `asked`: None where no conversation
+    shall come of it. `expects`: the sha256 that a source, by what it is opened as, must still have.
     """
 
     within_s: float
@@ -30,6 +46,8 @@ class Call:
     client_roots: Callable[[], Awaitable[tuple[Path, ...]]] = _no_roots
     owner: str = "local"
     working_directory: Path | None = None
+    asked: Asked | None = None
+    expects: Mapping[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -1,4 +1,7 @@
-"""Conversations about pictures: bounded, expiring, private to their owner, and kept across restarts."""
+"""Conversations about what was seen: bounded, expiring, private to their owner, and kept across restarts.
+
+On disk a picture is a reference to its source where that can be found again; others are kept as they were sent.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ import logging
 import secrets
 import sqlite3
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vision.cache import ByteBoundedCache
-from vision.chat.types import ImagePart, Message
+from vision.chat.types import ImagePart, Message, Origin
 from vision.errors import InvalidArgument, StoreFailed
 from vision.store import Store
 
@@ -25,33 +29,46 @@ logger = logging.getLogger("internvl_mcp")
 
 @dataclass(frozen=True)
 class Conversation:
-    """`messages`: all turns, the model's answer last. `max_tiles`: how its pictures are cut. `sources`: what a result
-    says of them, as JSON values with name and sha256. `folder`: where relative names start. `variant`: the model that
-    answered last. `from_disk`: whether another process saw it: its sources must be checked before it goes on.
+    """`tool`, `arguments`: the call that it began with, as JSON values. `sources`: what a result says of them, as JSON
+    values with name and sha256. `folder`: where relative names start. `turns`: questions asked.
+
+    `messages`: all turns with a model, its answer last; none where no model has answered yet. `max_tiles`: how its
+    pictures are cut. `variant`: the model that answered last. `id`: None until it is kept. `from_disk`: whether another
+    process saw it: its sources must be checked, and pictures that it holds by reference taken, before it goes on.
     """
 
-    messages: tuple[Message, ...]
-    max_tiles: int
+    tool: str
+    arguments: dict[str, Any] = field(repr=False)
     sources: tuple[dict[str, Any], ...]
-    variant: str
     folder: Path
+    turns: int = 1
+    messages: tuple[Message, ...] = ()
+    max_tiles: int = 1
+    variant: str | None = None
+    id: str | None = None
     from_disk: bool = False
 
     @property
     def size(self) -> int:
-        """Bytes, about."""
-        parts = [part for message in self.messages for part in message.parts]
-        return sum(len(p.data) if isinstance(p, ImagePart) else 4 * len(p.text) + 100 for p in parts)
+        """Bytes in memory, about."""
+        return self._size(lambda picture: len(picture.data))
 
     @property
-    def turns(self) -> int:
-        """Questions asked."""
-        return sum(message.role == "user" for message in self.messages)
+    def size_on_disk(self) -> int:
+        """Bytes on disk, about."""
+        return self._size(lambda picture: len(picture.data) if picture.origin is None else 300)
+
+    def _size(self, of_picture: Callable[[ImagePart], int]) -> int:
+        parts = [part for message in self.messages for part in message.parts]
+        seen = sum(of_picture(p) if isinstance(p, ImagePart) else 4 * len(p.text) + 100 for p in parts)
+        return seen + len(json.dumps(self.arguments)) + 500 * len(self.sources)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """`id` is None where it is too large even for memory; `lasts`: whether it outlives a restart."""
+    """`id` is None where it is too large even for memory, or none was wanted; `lasts`: whether what was wanted outlives
+    a restart.
+    """
 
     id: str | None
     lasts: bool
@@ -62,11 +79,12 @@ class Conversations:
         self._store = store
         self._known: ByteBoundedCache[Conversation] = ByteBoundedCache(max_bytes)
 
-    async def keep(self, owner: str, conversation: Conversation, conversation_id: str | None = None) -> Kept:
-        """Keeps it under its id, a new one unless given."""
-        key = conversation_id or secrets.token_urlsafe(12)
+    async def keep(self, owner: str, conversation: Conversation) -> Kept:
+        """Keeps it under its id, or a new one."""
+        key = conversation.id or secrets.token_urlsafe(12)
+        conversation = replace(conversation, id=key)
         self._known.put(_key(owner, key), conversation, conversation.size)
-        lasts = conversation.size <= _MOST_WRITTEN_BYTES
+        lasts = conversation.size_on_disk <= _MOST_WRITTEN_BYTES
         if lasts:
             try:
                 await self._store.write(lambda connection: _write(connection, owner, key, conversation))
@@ -103,35 +121,39 @@ def _turns(connection: sqlite3.Connection, owner: str, conversation_id: str, sin
 
 
 def _write(connection: sqlite3.Connection, owner: str, conversation_id: str, conversation: Conversation) -> None:
-    """The texts anew, the pictures once: they stay the same from turn to turn."""
+    """A password is left out: nothing that opens a document is on disk."""
     messages: list[dict[str, Any]] = []
     pictures: list[tuple[str, int, bytes]] = []
     for message in conversation.messages:
         parts: list[dict[str, Any]] = []
         for part in message.parts:
-            if isinstance(part, ImagePart):
+            if isinstance(part, ImagePart) and part.origin is not None:
+                parts.append({"origin": part.origin.model_dump(mode="json"), "media_type": part.media_type})
+            elif isinstance(part, ImagePart):
                 pictures.append((conversation_id, len(pictures), part.data))
                 parts.append({"picture": len(pictures) - 1, "media_type": part.media_type})
             else:
                 parts.append({"text": part.text})
         messages.append({"role": message.role, "parts": parts})
     contents = {
+        "tool": conversation.tool,
+        "arguments": {name: value for name, value in conversation.arguments.items() if name != "password"},
+        "sources": conversation.sources,
+        "folder": str(conversation.folder),
         "messages": messages,
         "max_tiles": conversation.max_tiles,
-        "sources": conversation.sources,
         "variant": conversation.variant,
-        "folder": str(conversation.folder),
     }
     connection.execute(
         "INSERT INTO conversations VALUES (?, ?, ?, ?, 1, ?, ?) ON CONFLICT (id) DO UPDATE SET "
         "updated = excluded.updated, size = excluded.size, turns = excluded.turns, contents = excluded.contents",
-        (conversation_id, owner, time.time(), conversation.size, conversation.turns, json.dumps(contents)),
+        (conversation_id, owner, time.time(), conversation.size_on_disk, conversation.turns, json.dumps(contents)),
     )
     connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", pictures)
 
 
 def _read(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
-    row = connection.execute("SELECT contents FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+    row = connection.execute("SELECT turns, contents FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
     contents = json.loads(row["contents"])
     query = "SELECT place, png FROM pictures WHERE conversation = ?"
     pictures = {found["place"]: found["png"] for found in connection.execute(query, (conversation_id,))}
@@ -140,11 +162,15 @@ def _read(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
         for message in contents["messages"]
     ]
     return Conversation(
-        tuple(Message.model_validate(message) for message in messages),
-        contents["max_tiles"],
-        tuple(contents["sources"]),
-        contents["variant"],
-        Path(contents["folder"]),
+        tool=contents["tool"],
+        arguments=contents["arguments"],
+        sources=tuple(contents["sources"]),
+        folder=Path(contents["folder"]),
+        turns=row["turns"],
+        messages=tuple(Message.model_validate(message) for message in messages),
+        max_tiles=contents["max_tiles"],
+        variant=contents["variant"],
+        id=conversation_id,
         from_disk=True,
     )
 
@@ -152,4 +178,7 @@ def _read(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
 def _part(part: dict[str, Any], pictures: dict[int, bytes]) -> dict[str, Any]:
     if "text" in part:
         return {"kind": "text", "text": part["text"]}
+    if "origin" in part:
+        origin = Origin.model_validate(part["origin"])
+        return {"kind": "image", "data": b"", "media_type": part["media_type"], "origin": origin}
     return {"kind": "image", "data": pictures[part["picture"]], "media_type": part["media_type"]}

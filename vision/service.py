@@ -20,10 +20,10 @@ from vision.access.opened import OpenedSource, open_source
 from vision.access.policy import AccessPolicy
 from vision.cache import ByteBoundedCache
 from vision.call import Call
-from vision.chat.types import ImagePart
+from vision.chat.types import ImagePart, Origin
 from vision.config import MIB, Settings
 from vision.engine.engine import Engine
-from vision.errors import AccessDenied, LimitExceeded, UnsupportedMedia
+from vision.errors import AccessDenied, LimitExceeded, SourceUnreadable, UnsupportedMedia
 from vision.media.sniff import MediaKind, sniff_file
 from vision.media.tile_grid import TILE_SIDE, Fit, fitted_size
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
@@ -53,11 +53,18 @@ ANIMATED = ("gif", "webp", "png")
 
 @dataclass(frozen=True)
 class Media:
-    """An opened source and what it is. Close it with `with`: only so many may be open at once."""
+    """An opened source and what it is. Close it with `with`: only so many may be open at once. `source`: as named."""
 
     opened: OpenedSource
     kind: MediaKind
     release: Callable[[], None]
+    source: str
+
+    def origin(self, page: int = 1, region: Box | None = None, time_s: float | None = None) -> Origin | None:
+        """Of a picture of it; None for what cannot be found again."""
+        if self.opened.name in ("data:", "clipboard"):
+            return None
+        return Origin(source=self.source, sha256=self.opened.sha256, page=page, region=region, time_s=time_s)
 
     def __enter__(self) -> Media:
         return self
@@ -84,6 +91,7 @@ class Picture:
     info: jobs.PictureItem
     pixels: bytearray
     key: str
+    origin: Origin | None
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,7 @@ class VisionService:
         self._open_sources = anyio.Semaphore(settings.decoders + 1)
         self._texts: ByteBoundedCache[PageText] = ByteBoundedCache(_CACHED_TEXT_BYTES)
         self._fitted: ByteBoundedCache[ImagePart] = ByteBoundedCache(_CACHED_PICTURE_BYTES)
+        self._clipboard: ByteBoundedCache[bytes] = ByteBoundedCache(_CACHED_PICTURE_BYTES)
 
     def __enter__(self) -> VisionService:
         return self
@@ -179,15 +188,36 @@ class VisionService:
     async def open(self, source: str, call: Call) -> Media:
         """Opens what the client named, under the access policy, and tells its kind from its content.
 
-        Raises every error of `vision.access`, UnsupportedMedia, LimitExceeded, and Busy when too many are open.
+        Raises every error of `vision.access`, UnsupportedMedia, LimitExceeded, Busy when too many are open, and
+        SourceUnreadable for one that no longer holds what the call expects.
         """
         await acquire(self._open_sources, call.left_s)
         try:
             opened = await self._open(source, call)
-            return Media(opened, sniff_file(opened.file), self._open_sources.release)
+            try:
+                return self._media(opened, source, call)
+            except BaseException:
+                opened.file.close()
+                raise
         except BaseException:
             self._open_sources.release()
             raise
+
+    def _media(self, opened: OpenedSource, source: str, call: Call) -> Media:
+        if source in call.expects:
+            if call.expects[source] != opened.sha256:
+                hint = "Ask about it again with the tool that saw it: its result has a new conversation_id."
+                raise SourceUnreadable(f"{opened.name} has changed since it was seen", hint)
+            self._acceptable(opened.file, opened.name)
+            opened.file.seek(0)
+        if opened.name == "clipboard":
+            self._clipboard.put(opened.sha256, opened.file.read(), opened.size)
+            opened.file.seek(0)
+        return Media(opened, sniff_file(opened.file), self._open_sources.release, source)
+
+    def from_clipboard(self, sha256: str) -> bytes | None:
+        """What was on the clipboard when it was opened, by its content; None where that is not kept any more."""
+        return self._clipboard.get(sha256)
 
     def _acceptable(self, file: BinaryIO, name: str) -> None:
         """Refuses what cannot be read, or is too large for its kind, before all of it is read for its sha256."""
@@ -201,14 +231,16 @@ class VisionService:
 
     async def _open(self, source: str, call: Call) -> OpenedSource:
         cwd = call.working_directory or self._cwd
+        # Where certain contents are expected, that others cannot be read is not what is wrong with them.
+        accept = None if source in call.expects else self._acceptable
         try:
-            return await open_source(source, self._policy(cwd), cwd, accept=self._acceptable)
+            return await open_source(source, self._policy(cwd), cwd, accept=accept)
         except AccessDenied:
             # Only now is the client asked: it may be a round trip, and most files lie under the known roots.
             roots = await call.client_roots() if self.settings.use_client_roots else ()
             if not roots:
                 raise
-            return await open_source(source, self._policy(cwd, *roots), cwd, accept=self._acceptable)
+            return await open_source(source, self._policy(cwd, *roots), cwd, accept=accept)
 
     def _policy(self, cwd: Path, *client_roots: Path) -> AccessPolicy:
         settings = self.settings
@@ -243,7 +275,7 @@ class VisionService:
             measure=measure,
         )
         info, pixels = await self._decoders.first(jobs.PICTURE, params, file=media.opened.file, wait_s=call.left_s)
-        return Picture(info, pixels, f"{media.opened.sha256}:{page}:{region}")
+        return Picture(info, pixels, f"{media.opened.sha256}:{page}:{region}", media.origin(page, region))
 
     async def shown(self, picture: Picture, call: Call) -> Shown:
         """The decoded picture without loss, for a model."""
@@ -252,7 +284,7 @@ class VisionService:
         _, png = await self._decoders.first(jobs.PNG, params, blob=picture.pixels, wait_s=call.left_s)
         (x, y), scale = info.origin, info.scale
         region = (x, y, x + info.raster.width / scale, y + info.raster.height / scale)
-        return Shown(ImagePart(data=bytes(png)), region)
+        return Shown(ImagePart(data=bytes(png), origin=picture.origin), region)
 
     async def fitted(self, picture: ImagePart, fit: Fit, max_tiles: int, tile_side: int = TILE_SIDE) -> ImagePart:
         """A picture for a model (PNG) at the size that its server makes use of."""
@@ -287,7 +319,9 @@ class VisionService:
         file = media.opened.file
         async with self._decoders.run(jobs.PAGE_PICTURES, params, file=file, wait_s=call.left_s) as results:
             async for item, png in results:
-                yield item.number, Shown(ImagePart(data=bytes(png)), item.box)
+                # Passwords are not kept, so that such a page could not be taken again.
+                origin = media.origin(item.number) if password is None else None
+                yield item.number, Shown(ImagePart(data=bytes(png), origin=origin), item.box)
 
     async def read_text(self, picture: Picture, *, page: int = 1, tables: bool = True) -> PageText:
         """The text in a picture, boxes in pixels of the original."""
@@ -368,7 +402,8 @@ class VisionService:
                 if item.facts is not None:
                     shown_width = item.facts.width
                 if item.spread_s is not None:
-                    yield Frame(item.spread_s, ImagePart(data=bytes(pixels)))
+                    origin = media.origin(time_s=item.spread_s)
+                    yield Frame(item.spread_s, ImagePart(data=bytes(pixels), origin=origin))
                 elif item.frame_s is None:
                     event = item.facts or item.shot or item.stretch or item.subtitle or item.watched
                     assert event is not None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from vision.types import Frozen
+from vision.types import Box, Frozen
 
 
 class TextPart(Frozen):
@@ -18,12 +18,27 @@ class TextPart(Frozen):
     text: str
 
 
+class Origin(Frozen):
+    """Where a picture was taken from, so that it can be taken again: `source` as the client named it, while its content
+    has this `sha256`. `page` counts from 1, `region` is in pixels of the original, `time_s` a frame's in a video.
+    """
+
+    source: str = Field(repr=False)
+    sha256: str
+    page: int = 1
+    region: Box | None = None
+    time_s: float | None = None
+
+
 class ImagePart(Frozen):
-    """An encoded picture; `media_type` as in a data URI."""
+    """An encoded picture; `media_type` as in a data URI. `origin` stays in this process, it is never sent: None where
+    the picture cannot be taken again. With an origin, `data` may be empty: it is to be taken before it is sent.
+    """
 
     kind: Literal["image"] = "image"
     data: bytes = Field(repr=False)
     media_type: str = "image/png"
+    origin: Origin | None = Field(default=None, exclude=True, repr=False)
 
 
 class Message(Frozen):
