@@ -16,6 +16,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ends processes as POSIX does")
 COMMAND = Path(sys.executable).with_name("internvl-mcp")
 _HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+_WORDS = ("Lisbon", "Nairobi", "Montreal", "Helsinki", "Auckland")
 _REPLY_WITHIN_S = 1.0
 # What a loaded machine may add to a reply that is due.
 _SLACK_S = 3.0
@@ -63,6 +64,18 @@ class Server:
                 return found
         raise AssertionError("the job did not end")
 
+    def whole(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What the tool says in the end, whether it replied with that or with a job."""
+        reply = self.call(tool, arguments)
+        return self.result(reply["job_id"]) if reply.get("state") == "working" else reply
+
+    def parts(self, tool: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        """The whole of a result that is longer than a reply, part after part."""
+        found = [self.whole(tool, arguments)]
+        while (cursor := found[-1]["next_cursor"]) is not None:
+            found.append(self.whole(tool, {**arguments, "cursor": cursor}))
+        return found
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -108,6 +121,66 @@ def test_a_document_of_400_pages_is_searched_to_its_end_past_the_client_s_patien
     assert reply["answer"] is None and reply["state"] == "working" and reply["notices"]
     found = server.result(reply["job_id"])
     assert [place["page"] for place in found["objects"]] == [400] and not found["truncated"]
+
+
+def test_a_document_of_400_pages_is_read_to_its_end_part_by_part(
+    start: Callable[..., Server], long_document: Path
+) -> None:
+    server = start(long_document.parent, reply_within_s=0.2)
+    parts = server.parts("read_document", {"source": "long.pdf", "format": "text"})
+    assert len(parts) > 1 and [page["number"] for part in parts for page in part["pages"]] == list(range(1, 401))
+    text = "".join(part["markdown"] for part in parts)
+    # What the recogniser makes of those that are pictures is another test's.
+    assert all(f"Page {number} of a long report" in text for number in range(5, 401))
+
+
+@pytest.fixture(scope="module")
+def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five minutes at two small pictures a second; each minute shows another word."""
+    import av
+    from PIL import Image, ImageDraw, ImageFont
+
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg4", rate=2)
+        stream.width, stream.height = 320, 240
+        for place, word in enumerate(_WORDS):
+            picture = Image.new("RGB", (320, 240), (20 + 40 * place, 60, 200 - 40 * place))
+            ImageDraw.Draw(picture).text((30, 90), word, "white", ImageFont.load_default(48))
+            for _ in range(120):
+                container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_video_of_minutes_is_watched_to_its_end_past_the_client_s_patience(
+    start: Callable[..., Server], long_video: Path
+) -> None:
+    server = start(long_video.parent, reply_within_s=0.2)
+    first = server.call("analyze_video", {"source": "long.mp4"})
+    assert first["answer"] is None and first["state"] == "working"
+    parts = server.parts("analyze_video", {"source": "long.mp4"})
+    assert server.result(first["job_id"])["timeline"] == parts[0]["timeline"]
+    assert parts[-1]["duration_s"] == 300 and parts[-1]["looked_at"]["end_s"] == 300
+    texts = [entry for part in parts for entry in part["timeline"] if entry["kind"] == "text"]
+    assert [entry["text"] for entry in texts] == list(_WORDS)
+    assert [round(entry["start_s"] / 60) for entry in texts] == [0, 1, 2, 3, 4]
+
+
+def test_a_model_that_loads_longer_than_the_client_waits_answers_in_the_end(
+    start: Callable[..., Server], sample_files: Any, tiny_checkpoint: Callable[..., Path]
+) -> None:
+    checkpoint = tiny_checkpoint()
+    server = start(
+        sample_files.chart.parent, reply_within_s=0.5, engine="internvl", variant=checkpoint, max_answer_tokens=8
+    )
+    reply = server.call("describe_image", {"sources": ["chart.png"], "question": "What is it?"})
+    try:
+        assert reply["answer"] is None and reply["state"] == "working"
+        found = server.result(reply["job_id"])
+        assert found["engine"]["variant"] == checkpoint.name and found["answer"], found
+    finally:
+        server.whole("manage_model", {"action": "unload"})
 
 
 def test_a_job_survives_its_server_s_end_and_is_begun_again(start: Callable[..., Server], sample_files: Any) -> None:
