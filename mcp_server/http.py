@@ -23,10 +23,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_server.app import rendered_tools
 from mcp_server.auth import Authorisation, authorisation_of
+from mcp_server.http_bodies import Bodies
 from mcp_server.http_calls import Calls
 from mcp_server.http_gate import OPEN_PATH, REQUEST_ID, SESSION, VERSION, Gate
 from mcp_server.http_turns import Turns
-from mcp_server.metrics import CONTENT_TYPE, Metrics
+from mcp_server.metrics import CONTENT_TYPE, Metrics, Now
 from vision.config import Settings
 from vision.errors import ConfigError
 
@@ -36,7 +37,12 @@ _EXPOSED = (SESSION, VERSION, REQUEST_ID, "www-authenticate", "retry-after")
 
 
 def turns_of(settings: Settings) -> Turns:
-    return Turns(settings.http_max_calls, settings.http_max_calls_per_client, settings.http_max_waiting_calls)
+    return Turns(
+        settings.http_max_calls,
+        settings.http_max_calls_per_client,
+        settings.http_max_waiting_calls,
+        settings.reply_within_s,
+    )
 
 
 def http_app(server: Server[Any], settings: Settings, turns: Turns | None = None) -> Starlette:
@@ -48,7 +54,9 @@ def http_app(server: Server[Any], settings: Settings, turns: Turns | None = None
     turns = turns or turns_of(settings)
     authorisation = authorisation_of(settings)
     _refuse_to_be_open(settings, authorisation)
-    metrics = Metrics([tool.name for tool in rendered_tools()], lambda: turns.running, lambda: turns.waiting)
+    bodies = Bodies(settings.http_max_body_bytes)
+    now = Now(lambda: turns.running, lambda: turns.waiting, lambda: bodies.held_bytes)
+    metrics = Metrics([tool.name for tool in rendered_tools()], now)
     server.middleware.append(Calls(metrics.observe))
     manager = StreamableHTTPSessionManager(
         server,
@@ -69,7 +77,7 @@ def http_app(server: Server[Any], settings: Settings, turns: Turns | None = None
             Route(OPEN_PATH, health),
             *(authorisation.routes if authorisation else ()),
         ],
-        middleware=_middleware(settings, authorisation),
+        middleware=_middleware(settings, authorisation, bodies),
         lifespan=lambda _: manager.run(),
     )
 
@@ -90,7 +98,7 @@ def _guarded(app: ASGIApp, authorisation: Authorisation | None) -> ASGIApp:
     return RequireAuthMiddleware(app, list(authorisation.scopes), authorisation.metadata_url)
 
 
-def _middleware(settings: Settings, authorisation: Authorisation | None) -> list[Middleware]:
+def _middleware(settings: Settings, authorisation: Authorisation | None, bodies: Bodies) -> list[Middleware]:
     origins = allowed_origins(settings)
     security = TransportSecuritySettings(allowed_hosts=allowed_hosts(settings), allowed_origins=origins)
     found = [
@@ -101,7 +109,7 @@ def _middleware(settings: Settings, authorisation: Authorisation | None) -> list
             allow_headers="*",
             expose_headers=_EXPOSED,
         ),
-        Middleware(Gate, security, settings.http_max_body_bytes, stateless=settings.http_stateless),
+        Middleware(Gate, security, bodies, settings.http_max_body_bytes, stateless=settings.http_stateless),
     ]
     if authorisation is not None:
         found.append(Middleware(AuthenticationMiddleware, authorisation.backend, on_error=_no_keys))

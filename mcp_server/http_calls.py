@@ -13,7 +13,9 @@ from typing import Any
 import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
+from mcp_types import HEADER_MISMATCH
 
 from mcp_server.http_gate import SESSION, exchange_of
 from mcp_server.owner import owner_of
@@ -38,6 +40,7 @@ class Calls:
             self._cancel(ctx)
         if ctx.request_id is None:
             return await call_next(ctx)
+        _refuse_another_name(ctx)
         began = time.monotonic()
         outcome = "cancelled"
         try:
@@ -91,6 +94,21 @@ class Calls:
             "outcome": outcome,
         }
         logger.info("request", extra={"fields": fields})
+
+
+def _refuse_another_name(context: ServerRequestContext[Any, Any]) -> None:
+    """Raises MCPError where the header Mcp-Name, by which balancers route, names another task than the request does.
+
+    SEP-2663 wants it with tasks/get, tasks/cancel and tasks/update; the SDK compares it for methods of the core
+    protocol. Clients made with the SDK send none, which can mislead nobody.
+    """
+    if not context.method.startswith("tasks/") or context.request is None:
+        return
+    named = context.request.headers.get(MCP_NAME_HEADER)
+    if named is not None and decode_header_value(named) != (context.params or {}).get("taskId"):
+        raise MCPError(
+            HEADER_MISMATCH, f"{MCP_NAME_HEADER} header does not match the request body's 'taskId' parameter"
+        )
 
 
 def _key(context: ServerRequestContext[Any, Any], request_id: Any) -> tuple[str, str, str] | None:

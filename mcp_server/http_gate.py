@@ -1,4 +1,4 @@
-"""What every request over HTTP passes first: names and origins, how long its body may take, when its client leaves."""
+"""What every request over HTTP passes first: names and origins, room for its body, when its client leaves."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_server.http_bodies import Bodies, Body, BodyRefused, answer
+
 SESSION = "mcp-session-id"
 VERSION = "mcp-protocol-version"
 REQUEST_ID = "x-request-id"
 # Probes ask by whatever address they know; the answer tells nothing.
 OPEN_PATH = "/health"
 _EXCHANGE = "internvl_mcp.exchange"
-# A client on a slow line sends something all the time; one that sends nothing holds memory for nobody.
-_BODY_SILENCE_S = 30.0
 logger = logging.getLogger("internvl_mcp.http")
 
 
@@ -49,15 +49,16 @@ class Gate:
     """ASGI middleware, outside of authorisation.
 
     Gives every request its id, refuses names and origins that are not this server's (DNS rebinding), says what to do
-    about a body that is too large, ends one whose body stalls. Without sessions it hands out session ids that nothing
-    is kept for: clients repeat them, which tells whose call a `notifications/cancelled` means.
+    about a body that is too large, stalls, or finds no room. Without sessions it hands out session ids that nothing is
+    kept for: clients repeat them, which tells whose call a `notifications/cancelled` means.
     """
 
     def __init__(
-        self, app: ASGIApp, security: TransportSecuritySettings, max_body_bytes: int, *, stateless: bool
+        self, app: ASGIApp, security: TransportSecuritySettings, bodies: Bodies, max_body_bytes: int, *, stateless: bool
     ) -> None:
         self._app = app
         self._security = TransportSecurityMiddleware(security)
+        self._bodies = bodies
         self._max_body_bytes = max_body_bytes
         self._stateless = stateless
 
@@ -72,12 +73,13 @@ class Gate:
         if refusal is not None:
             await refusal(scope, receive, answering.send)
             return
+        body = Body(self._bodies)
         try:
-            await self._app(scope, _receiving(receive, exchange), answering.send)
-        except _BodyStalled:
-            await _error(408, "stalled", "the request's body stopped coming", "Send it again.")(
-                scope, receive, answering.send
-            )
+            self._bodies.check(scope)
+            with body.received():
+                await self._app(scope, body.receiving(_telling(receive, exchange)), answering.send)
+        except BodyRefused as refused:
+            await answer(refused, self._bodies, receive, answering.send)
 
     async def _refusal(self, scope: Scope) -> Response | None:
         if scope["path"] == OPEN_PATH:
@@ -139,24 +141,11 @@ def _says_why(message: Message) -> bool:
     return Headers(raw=message["headers"]).get("content-type") == "application/json"
 
 
-class _BodyStalled(Exception):
-    pass
-
-
-def _receiving(receive: Receive, exchange: Exchange) -> Receive:
-    complete = False
+def _telling(receive: Receive, exchange: Exchange) -> Receive:
+    """`receive`, which then tells the exchange when its client leaves."""
 
     async def received() -> Message:
-        nonlocal complete
-        if complete:
-            message = await receive()
-        else:
-            try:
-                with anyio.fail_after(_BODY_SILENCE_S):
-                    message = await receive()
-            except TimeoutError as error:
-                raise _BodyStalled from error
-            complete = not message.get("more_body", False)
+        message = await receive()
         if message["type"] == "http.disconnect":
             exchange.leave()
         return message

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -241,7 +241,7 @@ class Jobs:
             working_directory=job.kept.folder,
         )
         try:
-            async with nullcontext() if self._turns is None else self._turns.turn(call.owner, tool.name, call):
+            async with self._turn(job, call):
                 result = await run_tool(self._service, tool, job.kept.arguments or {}, call)
         except NeedsClientRoots:
             job.needs_roots = True
@@ -253,6 +253,11 @@ class Jobs:
             logger.exception("%s failed", tool.name)
             return _failed(WorkerFailed("the server failed on this call", "This is a bug; see its log (stderr)."))
         return Outcome(value=result.model_dump(mode="json"))
+
+    def _turn(self, job: Job, call: Call) -> AbstractAsyncContextManager[None]:
+        if self._turns is None:
+            return nullcontext()
+        return self._turns.turn(call.owner, job.kept.tool, call, promised=job.accepted)
 
     async def _roots(self, job: Job, ask_roots: AskRoots) -> tuple[Path, ...]:
         """The client's roots, asked for once, and kept for a job that goes on without its client."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 from anyio.abc import TaskGroup
@@ -44,7 +46,7 @@ class Played:
 
 @pytest.fixture
 def turns() -> Turns:
-    return Turns(at_once=3, each=2, waiting=4)
+    return Turns(at_once=3, each=2, waiting=4, reply_within_s=60)
 
 
 async def test_no_more_than_the_bounds_are_at_work_of_one_owner_and_in_all(turns: Turns) -> None:
@@ -59,7 +61,7 @@ async def test_no_more_than_the_bounds_are_at_work_of_one_owner_and_in_all(turns
 
 
 async def test_those_that_wait_are_let_in_by_turns_over_their_owners() -> None:
-    turns = Turns(at_once=1, each=1, waiting=9)
+    turns = Turns(at_once=1, each=1, waiting=9, reply_within_s=60)
     async with anyio.create_task_group() as group:
         played = Played(turns, group)
         for owner in "aaaabc":
@@ -96,7 +98,7 @@ async def test_where_too_many_wait_the_owner_with_most_loses_its_newest(turns: T
 
 
 async def test_a_refusal_says_what_to_do() -> None:
-    turns = Turns(at_once=1, each=1, waiting=0)
+    turns = Turns(at_once=1, each=1, waiting=0, reply_within_s=60)
     async with turns.turn("a", "read_document", Call(60)):
         with pytest.raises(Busy) as caught:
             async with turns.turn("b", "read_document", Call(60)):
@@ -104,16 +106,38 @@ async def test_a_refusal_says_what_to_do() -> None:
     assert "1 calls at work" in caught.value.message and "Ask again" in caught.value.hint
 
 
-async def test_a_call_waits_no_longer_than_leaves_it_time_to_work(turns: Turns) -> None:
-    async with anyio.create_task_group() as group:
-        played = Played(turns, group)
-        for owner in "aab":
-            await played.ask(owner)
+@pytest.mark.parametrize(("reply_within_s", "within_s"), [(0.05, 3600), (60, 0.05)])
+async def test_a_call_waits_no_longer_than_its_client_nor_than_it_may_work(
+    reply_within_s: float, within_s: float
+) -> None:
+    turns = Turns(at_once=1, each=1, waiting=1, reply_within_s=reply_within_s)
+    async with turns.turn("a", "read_document", Call(60)):
         with anyio.fail_after(5), pytest.raises(Busy, match="time to wait"):
-            async with turns.turn("c", "read_document", Call(0.05)):
+            async with turns.turn("b", "read_document", Call(within_s)):
                 pytest.fail("let in")
         assert turns.waiting == 0
-        group.cancel_scope.cancel()
+
+
+async def test_a_call_whose_client_was_promised_the_result_waits_on_and_is_not_sent_away() -> None:
+    turns = Turns(at_once=1, each=1, waiting=1, reply_within_s=0.01)
+    let_in = anyio.Event()
+
+    async def promised(task_status: Any) -> None:
+        task_status.started()
+        async with turns.turn("b", "read_document", Call(3600), promised=True):
+            let_in.set()
+
+    async with anyio.create_task_group() as group:
+        async with turns.turn("a", "read_document", Call(60)):
+            for _ in range(3):  # more than may wait
+                await group.start(promised)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(Busy, match="3 wait"):
+                async with turns.turn("c", "read_document", Call(60)):
+                    pytest.fail("let in")
+            assert turns.waiting == 3
+        with anyio.fail_after(5):
+            await let_in.wait()
 
 
 async def test_a_call_that_waits_says_so() -> None:
@@ -122,7 +146,7 @@ async def test_a_call_that_waits_says_so() -> None:
     async def progress(_: float, __: float | None, message: str) -> None:
         told.append(message)
 
-    turns = Turns(at_once=1, each=1, waiting=1)
+    turns = Turns(at_once=1, each=1, waiting=1, reply_within_s=60)
     async with turns.turn("a", "read_document", Call(60)):
         with anyio.move_on_after(0.01):
             async with turns.turn("b", "read_document", Call(60, progress)):
@@ -132,7 +156,7 @@ async def test_a_call_that_waits_says_so() -> None:
 
 @pytest.mark.parametrize("tool", sorted(LIGHT_TOOLS))
 async def test_light_tools_are_not_held_up(tool: str) -> None:
-    turns = Turns(at_once=1, each=1, waiting=0)
+    turns = Turns(at_once=1, each=1, waiting=0, reply_within_s=60)
     async with turns.turn("a", "read_document", Call(60)), turns.turn("a", tool, Call(60)):
         assert turns.running == 1
 

@@ -99,7 +99,7 @@ async def test_over_http_each_token_has_its_own(tmp_path: Path, store: JobStore)
     tokens = f"alice {'a' * 16}, bob {'b' * 16}"
     settings = Settings.model_validate({"http_tokens": tokens, "state_folder": tmp_path / "state"})
     await keep(store, "hers", {"answer": "1"}, owner="token alice")
-    turns = Turns(1, 1, 1)
+    turns = Turns(1, 1, 1, 45)
     uri = "vision://results/hers"
     said = {}
     async with serving(build_app(LazyService(settings, tmp_path), turns), settings, turns) as url:
