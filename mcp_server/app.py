@@ -10,9 +10,10 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
@@ -88,10 +89,20 @@ def build_app(service: LazyService, turns: Turns | None = None) -> Server[TaskGr
                 service.close()
                 background.cancel_scope.cancel()
 
+    @cache
+    def tools() -> dict[str, types.Tool]:
+        """Read with the first request that needs them, and once: they are the same for everybody."""
+        return {tool.name: tool for tool in rendered_tools()}
+
     async def list_tools(
         _: ServerRequestContext[TaskGroup], __: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=list(rendered_tools()))
+        return types.ListToolsResult(tools=list(tools().values()))
+
+    def input_schema(name: str) -> dict[str, Any] | None:
+        """For arguments that are wanted as HTTP headers; otherwise the SDK has the tools listed for every call."""
+        tool = tools().get(name)
+        return None if tool is None else tool.input_schema
 
     async def call_tool(context: ServerRequestContext[TaskGroup], params: types.CallToolRequestParams) -> HandlerResult:
         until = time.monotonic() + service.settings.reply_within_s
@@ -116,6 +127,7 @@ def build_app(service: LazyService, turns: Turns | None = None) -> Server[TaskGr
         title="InternVL vision",
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
+        get_tool_input_schema=input_schema,
         on_list_tools=list_tools,
         on_list_prompts=list_prompts,
         on_get_prompt=get_prompt,

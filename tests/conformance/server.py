@@ -60,6 +60,7 @@ def _lay_over_tools(app: Server[Any]) -> None:
             params = params.model_copy(update={"name": name, "arguments": arguments})
         return await called(context, params)
 
+    app.get_tool_input_schema = None  # the SDK then looks at the list, which has the suite's tools
     app.add_request_handler("tools/list", types.PaginatedRequestParams, list_tools)
     app.add_request_handler("tools/call", types.CallToolRequestParams, call_tool)
 
