@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from mcp_server.tasks import EXTENSION
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see what is left behind")
 COMMAND = Path(sys.executable).with_name("internvl-mcp")
 _HELLO = {
@@ -24,17 +26,33 @@ _HELLO = {
 }
 
 
-class Server:
-    """The installed command, spoken to in JSON lines."""
+_MODERN = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+ERAS = pytest.mark.parametrize("modern", [False, True], ids=["2025-06-18", "2026-07-28"])
 
-    def __init__(self, cwd: Path) -> None:
+
+class Server:
+    """The installed command, spoken to in JSON lines, in one era of the protocol."""
+
+    def __init__(self, cwd: Path, modern: bool = False, **settings: object) -> None:
+        given = {f"INTERNVL_MCP_{name.upper()}": str(value) for name, value in settings.items()}
         self.process = subprocess.Popen(
-            [str(COMMAND)], cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [str(COMMAND)],
+            cwd=cwd,
+            env=os.environ | given,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+        self.modern = modern
         self.number = 0
-        self.ask("initialize", _HELLO)
-        self.receive()
-        self.send({"method": "notifications/initialized"})
+        if not modern:
+            self.ask("initialize", _HELLO)
+            self.receive()
+            self.send({"method": "notifications/initialized"})
 
     def send(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None
@@ -43,6 +61,8 @@ class Server:
 
     def ask(self, method: str, params: dict[str, Any]) -> int:
         self.number += 1
+        if self.modern:
+            params = {**params, "_meta": {**_MODERN, **params.get("_meta", {})}}
         self.send({"id": self.number, "method": method, "params": params})
         return self.number
 
@@ -52,6 +72,11 @@ class Server:
     def receive(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         return json.loads(self.process.stdout.readline())
+
+    def reply(self, number: int) -> dict[str, Any]:
+        while (received := self.receive()).get("id") != number:
+            pass
+        return received["result"]
 
     def await_progress(self) -> None:
         """Returns once the running call has reported something: its workers are up and at work."""
@@ -87,8 +112,8 @@ def processor_ticks(pids: Iterable[int]) -> dict[int, int]:
 def start(sample_files: Any) -> Iterator[Callable[..., Server]]:
     started: list[Server] = []
 
-    def make(cwd: Path = sample_files.report.parent) -> Server:
-        started.append(Server(cwd))
+    def make(cwd: Path = sample_files.report.parent, modern: bool = False, **settings: object) -> Server:
+        started.append(Server(cwd, modern, **settings))
         return started[-1]
 
     yield make
@@ -97,15 +122,37 @@ def start(sample_files: Any) -> Iterator[Callable[..., Server]]:
             process.kill()
 
 
-@pytest.mark.parametrize("how", ["end of input", "SIGINT", "SIGTERM"])
-def test_it_ends_within_a_second_while_at_work_and_leaves_nothing(start: Callable[..., Server], how: str) -> None:
-    server = start()
-    server.call("read_document", {"source": "report-scan.pdf"})
-    server.await_progress()
+def job_at_work(server: Server, **meta: Any) -> str:
+    """The id of a job that was given out, and whose work has come to its first page."""
+    arguments = {"source": "report-scan.pdf"}
+    reply = server.reply(
+        server.ask("tools/call", {"name": "read_document", "arguments": arguments, **({"_meta": meta} if meta else {})})
+    )
+    job_id = reply["taskId"] if meta else reply["structuredContent"]["job_id"]
+    while True:
+        asked = {"job_id": job_id, "wait_s": 0.2}
+        found = server.reply(server.call("get_result", asked))["structuredContent"]
+        assert found["state"] == "working"
+        if found["progress"]["done"]:
+            return job_id
+
+
+@ERAS
+@pytest.mark.parametrize("how", ["end of input", "end of input, a job at work", "SIGINT", "SIGTERM"])
+def test_it_ends_within_a_second_while_at_work_and_leaves_nothing(
+    start: Callable[..., Server], how: str, modern: bool
+) -> None:
+    if "job" in how:
+        server = start(modern=modern, reply_within_s=0.2)
+        job_at_work(server)
+    else:
+        server = start(modern=modern)
+        server.call("read_document", {"source": "report-scan.pdf"})
+        server.await_progress()
     workers = server.workers()
     assert workers
     began = time.monotonic()
-    if how == "end of input":
+    if how.startswith("end of input"):
         assert server.process.stdin is not None
         server.process.stdin.close()
     else:
@@ -115,17 +162,17 @@ def test_it_ends_within_a_second_while_at_work_and_leaves_nothing(start: Callabl
     assert gone(workers)
 
 
-def test_cancelling_a_call_stops_its_work_within_a_second_and_the_server_lives_on(start: Callable[..., Server]) -> None:
-    server = start()
+@ERAS
+def test_cancelling_a_call_stops_its_work_within_a_second_and_the_server_lives_on(
+    start: Callable[..., Server], modern: bool
+) -> None:
+    server = start(modern=modern)
     number = server.call("read_document", {"source": "report-scan.pdf"})
     server.await_progress()
     before = server.workers()
     assert before
     server.send({"method": "notifications/cancelled", "params": {"requestId": number}})
-    began = time.monotonic()
-    while not any(gone([pid]) for pid in before) and time.monotonic() - began < 5:
-        os.sched_yield()
-    assert time.monotonic() - began < 1.0
+    await_end_of_one(before)
     left = [pid for pid in before if not gone([pid])]
     spent = processor_ticks(left)
     asked = server.ask("tools/list", {})
@@ -138,6 +185,37 @@ def test_cancelling_a_call_stops_its_work_within_a_second_and_the_server_lives_o
             pass
     now = processor_ticks(spent)  # one that has ended since works on nothing either
     assert sum(now[pid] - spent[pid] for pid in now) <= 1
+
+
+def await_end_of_one(workers: list[int]) -> None:
+    """Of the workers of a call the one that is at work ends; one that has nothing to do stays."""
+    began = time.monotonic()
+    while not any(gone([pid]) for pid in workers) and time.monotonic() - began < 5:
+        os.sched_yield()
+    assert time.monotonic() - began < 1.0
+
+
+@ERAS
+def test_cancelling_a_job_stops_its_work_within_a_second(start: Callable[..., Server], modern: bool) -> None:
+    server = start(modern=modern, reply_within_s=0.2)
+    job_id = job_at_work(server)
+    before = server.workers()
+    assert before
+    asked = server.call("get_result", {"job_id": job_id, "cancel": True})
+    await_end_of_one(before)
+    assert server.reply(asked)["structuredContent"]["state"] == "cancelled"
+
+
+def test_cancelling_a_task_stops_its_work_within_a_second(start: Callable[..., Server]) -> None:
+    server = start(modern=True, reply_within_s=0.2)
+    declared = {"io.modelcontextprotocol/clientCapabilities": {"extensions": {EXTENSION: {}}}}
+    task_id = job_at_work(server, **declared)
+    before = server.workers()
+    assert before
+    asked = server.ask("tasks/cancel", {"taskId": task_id, "_meta": declared})
+    await_end_of_one(before)
+    server.reply(asked)
+    assert server.reply(server.ask("tasks/get", {"taskId": task_id, "_meta": declared}))["status"] == "cancelled"
 
 
 def test_a_hostile_tools_folder_in_the_working_directory_is_not_run(
