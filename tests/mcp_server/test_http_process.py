@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import anyio.lowlevel
 import pytest
 from mcp import Client
 
-from tests.mcp_server.http_serving import LEGACY, MODERN, body_of, client, headers_of, session_of
+from tests.mcp_server.http_serving import MODERN, body_of, client, headers_of
 from tests.mcp_server.test_stdio import COMMAND, children_of, gone
 
 pytestmark = [
@@ -112,33 +111,6 @@ async def call(http: Any, url: str, tool: str, **arguments: Any) -> dict[str, An
     if reply.headers["content-type"].startswith("text/event-stream"):
         text = [line for line in text.splitlines() if line.startswith("data: ")][-1].removeprefix("data: ")
     return json.loads(text)["result"]
-
-
-@pytest.mark.parametrize("stateless", [False, True], ids=["sessions", "stateless"])
-@pytest.mark.parametrize("version", [LEGACY, MODERN])
-async def test_a_connection_that_breaks_off_ends_the_processes_at_work(
-    version: str, stateless: bool, start: Start, sample_files: Any
-) -> None:
-    server = start(*(["--stateless"] if stateless else []))
-    modern = version == MODERN
-    scan = data_uri(sample_files.report.parent / "report-scan.pdf", "application/pdf")
-    async with client() as http:
-        session = None if modern else await session_of(http, server.url)
-    body = body_of("tools/call", 3, modern, name="read_document", arguments={"source": scan})
-    asked = headers_of("tools/call", modern, session, "read_document")
-    lines = {"host": urlsplit(server.url).netloc, **asked, "content-length": str(len(body))}
-    head = "\r\n".join(["POST /mcp HTTP/1.1", *(f"{name}: {value}" for name, value in lines.items()), "", ""])
-    async with await anyio.connect_tcp("127.0.0.1", urlsplit(server.url).port or 0) as stream:
-        await stream.send(head.encode() + body)
-        with anyio.fail_after(60):
-            while len(children_of(server.process.pid)) < 2:
-                await anyio.lowlevel.checkpoint()
-    workers = children_of(server.process.pid)
-    began = time.monotonic()
-    while not any(gone([pid]) for pid in workers):
-        assert time.monotonic() - began < 1.0, "the work goes on without its client"
-        await anyio.lowlevel.checkpoint()
-    assert server.process.poll() is None
 
 
 async def test_a_signal_lets_the_calls_at_work_finish_and_takes_no_more(start: Start, sample_files: Any) -> None:

@@ -33,6 +33,8 @@ _RUNTIME = {
 # Loading a process's libraries takes seconds on a busy machine.
 _START_S = 60.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+# By so much less than the server's is a worker's priority: who asks for something light need not wait for a decoder.
+_NICER = 10
 # Room for mapped libraries and reserved stacks above what may be resident; the watch on resident memory is the limit.
 _ADDRESS_SPACE_FACTOR = 3
 
@@ -85,6 +87,7 @@ class WorkerProcess:
         finally:
             child_sock.close()
             os.close(lifeline_read)
+        _lower_priority(self._process.pid)
 
     def _command(self, sock_fd: int, lifeline_fd: int) -> list[str]:
         spec = self.spec
@@ -213,6 +216,12 @@ def _inherit(*fds: int) -> dict[str, Any]:
     for fd in fds:
         os.set_handle_inheritable(fd, True)
     return {"close_fds": False}
+
+
+def _lower_priority(pid: int) -> None:
+    if sys.platform != "win32":
+        # It has no threads yet; those it begins get the same.
+        os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + _NICER))
 
 
 def _environment() -> dict[str, str]:
