@@ -46,9 +46,6 @@ FIXTURE_EXCUSED: Excused = {
     "no tool asks for clients that take tasks: others get a job_id": (
         "tasks-required-task-error:sep-2663-server-returns-missing-capability-when-required",
     ),
-    "the SDK compares the header Mcp-Name for the methods it knows, and tasks/get is not among them": (
-        "tasks-request-headers:sep-2663-server-rejects-mismatched-mcp-name-on-tasks-get",
-    ),
 }
 PRODUCT_EXCUSED: Excused = {
     **_NO_RESUMPTION,
