@@ -372,7 +372,9 @@ def main() -> int:
         shown = sorted(samples.report.parent.glob("*.png"))
         pictures = [f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" for path in shown]
         tokens = [f"load-test-token-{number:04}" for number in range(max(1, options.clients // 5))]
-        environment = {**os.environ, "INTERNVL_MCP_HTTP_TOKENS": ",".join(tokens), "XDG_STATE_HOME": folder}
+        # Folders of its own: manage_model also asks the model hosts that this user has up.
+        own = {"XDG_STATE_HOME": folder, "XDG_RUNTIME_DIR": folder}
+        environment = {**os.environ, **own, "INTERNVL_MCP_HTTP_TOKENS": ",".join(tokens)}
         command = [*options.server, "serve", "--http", "--port", "0", "--engine", "ocr"]
         with (
             (Path(folder) / "log").open("w+") as log,
