@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby, pairwise, takewhile
 from typing import Any, Literal, NamedTuple
 
@@ -12,15 +13,15 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from tests.nano.drawing import PATCHES
+from tests.nano.drawing import CHARACTERS, PATCHES
 from tests.nano.scenes import draw
 from tests.nano.tasks import Maker, Question, Scene, messages, most_tiles
 from vision.host.prompt import IMAGE, text_of
 from vision.host.tiling import normalised
 
 TOKENS_A_TILE = (PATCHES // 2) ** 2
-# Most pictures in a row, and what a tile can be of its picture: all, the thumbnail, one of four.
-HOMES = (4, 6)
+# Most pictures in a row, and what a tile can be of its picture: all, the thumbnail, one of nine.
+HOMES = (4, 11)
 # How often each kind of scene is drawn.
 TOWER: dict[str, float] = {
     "page": 4,
@@ -33,10 +34,12 @@ TOWER: dict[str, float] = {
     "chart": 3,
 }
 TOWER |= {"count": 0.5, "boxes": 4}
-ONE_TILE: dict[str, float] = {"text": 2.5, "document": 1, "lines": 2, "shapes": 3, "chart": 3, "count": 2, "boxes": 2}
-TASKS = ONE_TILE | {"text": 1.5, "lines": 0.4, "shapes": 1.5, "chart": 6, "count": 4, "boxes": 2.5}
-TASKS |= {"large": 1.5, "tiles": 2.5, "thumbnail": 0.3, "images": 4, "frames": 4, "motion": 2}
+ONE_TILE: dict[str, float] = {"text": 2.5, "document": 1, "lines": 1, "shapes": 3, "chart": 3, "count": 2, "boxes": 2}
+TASKS = ONE_TILE | {"lines": 0.5, "shapes": 1.5, "chart": 4, "count": 5, "boxes": 2}
+TASKS |= {"text": 3, "document": 1.5, "large": 1.5, "tiles": 4, "thumbnail": 0.6, "images": 4, "frames": 3, "motion": 2}
 _IGNORED = -100
+# Of which tools answers spell what stands in the pictures: charts' numbers stand there only sometimes.
+_READ_FROM = ("describe", "transcribe", "document")
 # What seeing a tile costs, in tokens of the text model.
 _TILE_WORK = 35
 # Tiles for the tower alone beside each batch of conversations, so that it does not forget what is seldom asked.
@@ -58,7 +61,8 @@ class Row(NamedTuple):
     `branches`: of each token its conversation's number from 1, or 0 of what they share; `weights`: of each token of an
     answer, less in the longest. `tiles`: (tiles, side,
     side, 3) uint8; `labels`: (tiles, patches, labels); `homes`: (tiles, 2), the number of a tile's picture and what of
-    it the tile is (HOMES).
+    it the tile is (HOMES). `spelled`: (n, 2), before which token a character of the pictures is said, and which tokens
+    show it.
     """
 
     ids: list[int]
@@ -69,6 +73,7 @@ class Row(NamedTuple):
     tiles: np.ndarray
     labels: np.ndarray
     homes: np.ndarray
+    spelled: np.ndarray
 
     @property
     def work(self) -> int:
@@ -78,8 +83,9 @@ class Row(NamedTuple):
 @dataclass
 class Batch:
     """`pixels`: (tiles, 3, side, side); `labels`: (tiles, patches, labels); `ids`, `targets`, `weights`, `branches` and
-    `positions`: (rows, tokens); `homes`: (tiles, 2). Targets are those of the answers. Without `ids`: for the tower
-    alone, as are tiles beyond those of the ids. `share`: of a step's answers.
+    `positions`: (rows, tokens); `homes`: (tiles, 2); `spelled`: (n, 3), the row before what a row's has. Targets are
+    those of the answers. Without `ids`: for the tower alone, as are tiles beyond those of the ids. `share`: of a step's
+    answers.
     """
 
     pixels: torch.Tensor
@@ -91,6 +97,7 @@ class Batch:
     branches: torch.Tensor | None = None
     positions: torch.Tensor | None = None
     homes: torch.Tensor | None = None
+    spelled: torch.Tensor | None = None
 
 
 def conversations(scene: Scene, chance: random.Random, most: int) -> list[list[Question]]:
@@ -124,7 +131,52 @@ def encoded(scene: Scene, asked: Sequence[Sequence[Question]], tokenizer: Any) -
         positions += range(shared, len(own))
     tiles, labels = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     homes = np.array([(number, home) for number, (own, _) in enumerate(pairs) for home in _homes(len(own))])
-    return Row(ids, targets, _weights(targets), branches, positions, tiles, labels, homes)
+    places = np.flatnonzero(np.array(ids) == tokenizer.convert_tokens_to_ids(IMAGE))
+    spelled = _spelled(targets, labels, places, tokenizer) if scene.tool in _READ_FROM else np.zeros((0, 2), np.int64)
+    return Row(ids, targets, _weights(targets), branches, positions, tiles, labels, homes, spelled)
+
+
+def _spelled(targets: Sequence[int], labels: np.ndarray, places: np.ndarray, tokenizer: Any) -> np.ndarray:
+    """(n, 2): before which token a character of a number or word of the pictures is said, and which tokens show it."""
+    classes = _classes(tokenizer)
+    found: list[tuple[int, int]] = []
+    start = 0
+    for known, run in groupby(targets, lambda token: classes.get(token, 0) > 0):
+        text = [classes.get(token, 0) for token in run]
+        if known and len(text) > 1:
+            for i, tokens in enumerate(_written(text, labels)):
+                found += [(start + i - 1, int(places[token])) for token in tokens]
+        start += len(text)
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+@cache
+def _classes(tokenizer: Any) -> dict[int, int]:
+    """The class of the character that a token is."""
+    ids = [
+        (tokenizer(said, add_special_tokens=False).input_ids, i)
+        for i, c in enumerate(CHARACTERS, 1)
+        for said in (c, f" {c}")
+    ]
+    return {found[0]: i for found, i in ids if len(found) == 1}
+
+
+def _written(text: Sequence[int], labels: np.ndarray) -> list[set[int]]:
+    """For each character the pictures' tokens in which it stands, wherever the whole text stands by itself."""
+    found: list[set[int]] = [set() for _ in text]
+    characters = labels[..., 0].reshape(-1, PATCHES, PATCHES).clip(min=0)
+    around = np.pad(characters, ((0, 0), (0, 0), (1, 1)))
+    for cells in (1, 2):
+        size = cells * len(text)
+        if size > PATCHES:
+            continue
+        wanted = np.array([0, *np.repeat(text, cells), 0])
+        windows = np.lib.stride_tricks.sliding_window_view(around, size + 2, -1)
+        for tile, row, left in np.argwhere((windows == wanted).all(-1)):
+            first = tile * TOKENS_A_TILE + row // 2 * (PATCHES // 2)
+            for i in range(size):
+                found[i // cells].add(first + (left + i) // 2)
+    return found
 
 
 def _homes(tiles: int) -> list[int]:
@@ -220,7 +272,8 @@ def _padded(rows: Sequence[Row], more: Batch | None, share: float, tokenizer: An
     weights = padded("weights", 0.0)
     homes = torch.from_numpy(np.concatenate([row.homes for row in rows]))
     branches, positions = padded("branches", -1), padded("positions", 0)
-    return Batch(pixels, labels, share, ids, targets, weights, branches, positions, homes)
+    spelled = np.concatenate([np.insert(row.spelled, 0, number, axis=1) for number, row in enumerate(rows)])
+    return Batch(pixels, labels, share, ids, targets, weights, branches, positions, homes, torch.from_numpy(spelled))
 
 
 def _pixels(tiles: np.ndarray) -> torch.Tensor:

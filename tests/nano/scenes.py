@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tests.nano.drawing import CHARACTERS, COLOURS, PATCH, SHAPES, SIDE, Canvas, Picture
-from tests.nano.tasks import COLOUR_ZH, PLACES, SHAPE_ZH, WAY_ZH, WAYS, Maker, Question, Scene
+from tests.nano.tasks import COLOUR_ZH, PLACES, SHAPE_ZH, WAYS, Maker, Question, Scene
 
 # Of the scenes, in which something is asked that they do not show.
 _UNKNOWN = 0.3
+# What bars are named.
+_BARS = CHARACTERS[10:18]
 
 
 def draw(make: Maker, kind: str) -> Scene:
@@ -20,7 +22,7 @@ def _text(make: Maker, document: bool = False) -> Scene:
     """A number or a word, large or small, sometimes with a shape; as a document's page often with what was read."""
     numeric = make.chance.random() < 0.5
     cells = make.chance.choice((1, 2))
-    text = make.number(2, 4 * (3 - cells) - cells % 2 * 2) if numeric else make.word(4 if cells == 2 else 5)
+    text = make.number(2, 4) if numeric else make.word(4)
     canvas = Canvas(make.chance)
     shaped, low = document or make.chance.random() < 0.3, make.chance.random() < 0.5
     x = make.chance.randint(0, 8 // cells - len(text)) * cells * PATCH
@@ -61,14 +63,12 @@ def _colour_of(make: Maker, colour: str | None, shape: str) -> Question:
     text = make.say(f"What colour is the {shape}?", f"{SHAPE_ZH[shape]}是什么颜色？")
     if colour is None:
         return Question("unknown", text, make.nothing)
-    return Question("colour", text, make.say(f"The {shape} is {colour}.", f"{SHAPE_ZH[shape]}是{COLOUR_ZH[colour]}。"))
+    return Question("colour", text, make.told(shape, colour))
 
 
 def _shape_of(make: Maker, colour: str, shape: str) -> Question:
     text = make.say(f"Which shape is {colour}?", f"{COLOUR_ZH[colour]}的是什么形状？")
-    return Question(
-        "colour", text, make.say(f"The {colour} one is a {shape}.", f"{COLOUR_ZH[colour]}的是{SHAPE_ZH[shape]}。")
-    )
+    return Question("colour", text, make.told(colour, shape))
 
 
 def _layout(make: Maker) -> tuple[list[str], int, int]:
@@ -95,16 +95,16 @@ def _shapes(make: Maker, large: bool = False) -> Scene:
         cell = (x + dx, y + dy, x + width - dx, y + height - dy)
         canvas.shape(shape, colour, make.within(cell, 22 * (1 + large), 44 * (1 + large)))
         place = make.name(name)
-        its_colour = make.say(f"The {shape} is {colour}.", f"{SHAPE_ZH[shape]}是{COLOUR_ZH[colour]}。")
+        its_colour = make.told(shape, colour)
         then = Question("follow", its, its_colour)
         what = make.say(f"Which shape is {name}?", f"{place}是什么形状？")
         hue = make.say(f"What colour is the shape {name}?", f"{place}的形状是什么颜色？")
         where = make.say(f"Where is the {shape}?", f"{SHAPE_ZH[shape]}在哪里？")
-        its_shape = make.say(f"{name.capitalize()} is a {shape}.", f"{place}是{SHAPE_ZH[shape]}。")
-        colour_there = make.say(f"{name.capitalize()} it is {colour}.", f"{place}是{COLOUR_ZH[colour]}。")
-        its_place = make.say(f"The {shape} is {name}.", f"{SHAPE_ZH[shape]}在{place}。")
-        asked += [Question("place", what, its_shape, then), Question("place", hue, colour_there)]
-        asked += [Question("place", where, its_place), _colour_of(make, colour, shape)]
+        asked += [
+            Question("place", what, make.told(name, shape), then),
+            Question("place", hue, make.told(name, colour)),
+        ]
+        asked += [Question("place", where, make.told(shape, name)), _colour_of(make, colour, shape)]
         asked.append(_shape_of(make, colour, shape))
     absent = [shape for shape in SHAPES if shape not in {shape for _, shape in kinds}]
     if make.chance.random() < _UNKNOWN:
@@ -129,27 +129,23 @@ def _tiles(make: Maker) -> Scene:
         x, y = i % columns * SIDE + column * PATCH, i // columns * SIDE + row * PATCH
         canvas.text(number, x, y, ink=_ink(make), size=11)
         text = make.say(f"What number is {name}?", f"{PLACES[name]}的数字是什么？")
-        where = make.say(f"Where is the number {number}?", f"数字{number}在哪里？")
-        there = make.say(f"{name.capitalize()} is {number}.", f"{PLACES[name]}是{number}。")
-        asked.append(Question("tile", text, there))
-        if len(names) == 4:  # of two, nothing shows whether they stand beside or above each other
-            asked.append(Question("tile", where, make.say(f"{number} is {name}.", f"{number}在{PLACES[name]}。")))
+        asked.append(Question("tile", text, make.told(name, number)))
     return Scene("describe", (canvas.picture(),), tuple(asked))
 
 
 def _thumbnail(make: Maker) -> Scene:
-    """A shape in outline that goes through all four tiles."""
-    canvas = Canvas(make.chance, 2 * SIDE, 2 * SIDE)
+    """A shape in outline that goes through nine tiles, each of which shows a piece of a line."""
+    canvas = Canvas(make.chance, 3 * SIDE, 3 * SIDE)
     while True:
         ((colour, shape),) = make.kinds(1)
-        box = make.within((0, 0, 2 * SIDE, 2 * SIDE), 150, 220)
+        box = make.within((0, 0, 3 * SIDE, 3 * SIDE), 220, 330)
         if make.fits(colour, shape, box):
             break
-    canvas.shape(shape, colour, box, line=make.chance.randint(8, 12))
+    canvas.shape(shape, colour, box, line=make.chance.randint(12, 18))
     text = make.say("Which shape do the lines form?", "线条组成了什么形状？")
     hue = make.say("What colour are the lines?", "线条是什么颜色？")
-    formed = make.say(f"They form a {shape}.", f"线条组成了{SHAPE_ZH[shape]}。")
-    coloured = make.say(f"The lines are {colour}.", f"线条是{COLOUR_ZH[colour]}。")
+    formed = make.told("lines", shape)
+    coloured = make.told("lines", colour)
     asked = (Question("thumbnail", text, formed), Question("colour", hue, coloured))
     return Scene("describe", (canvas.picture(),), asked)
 
@@ -171,20 +167,15 @@ def _images(make: Maker) -> Scene:
             text = make.number(2, 3)
             canvas.text(text, make.chance.randint(0, 4 - len(text)) * 28, make.chance.randint(0, 3) * 28, cells=2)
             what = make.say(f"What number does {image} show?", f"{image}中的数字是什么？")
-            which = make.say(f"Which image shows the number {text}?", f"哪张图中有数字{text}？")
-            asked.append(Question("images", what, make.say(f"{image} shows {text}.", f"{image}中是{text}。")))
-            asked.append(Question("images", which, make.say(f"{text} is in {image}.", f"{text}在{image}中。")))
+            asked.append(Question("images", what, make.told(str(number), text)))
         else:
             canvas.shape(shape, colour, make.within((0, 0, SIDE, SIDE), 24, 70))
             which = make.say(f"Which image shows the {shape}?", f"哪张图中有{SHAPE_ZH[shape]}？")
             where = make.say(f"Which image shows something {colour}?", f"哪张图中有{COLOUR_ZH[colour]}的东西？")
             what = make.say(f"Which shape does {image} show?", f"{image}中是什么形状？")
-            shown = make.say(f"The {shape} is in {image}.", f"{SHAPE_ZH[shape]}在{image}中。")
-            asked.append(Question("images", which, shown))
-            shown = make.say(f"The {colour} one is in {image}.", f"{COLOUR_ZH[colour]}的在{image}中。")
-            asked.append(Question("images", where, shown))
-            shown = make.say(f"{image} shows a {shape}.", f"{image}中是{SHAPE_ZH[shape]}。")
-            asked.append(Question("images", what, shown))
+            asked.append(Question("images", which, make.told(shape, str(number))))
+            asked.append(Question("images", where, make.told(colour, str(number))))
+            asked.append(Question("images", what, make.told(str(number), shape)))
         pictures.append(canvas.picture())
     return Scene("describe", tuple(pictures), tuple(asked))
 
@@ -208,17 +199,13 @@ def _frames(make: Maker) -> Scene:
         canvas = Canvas(make.chance)
         canvas.shape(shape, colour, make.within((0, 0, SIDE, SIDE), 24, 70))
         pictures.append(canvas.picture())
-        frame = make.say(f"Frame{number}", f"第{number}帧")
         which = make.say(f"In which frame is the {shape}?", f"{SHAPE_ZH[shape]}在第几帧？")
         what = make.say(f"Which shape is in Frame{number}?", f"第{number}帧中是什么形状？")
         when = make.say(f"When does the {shape} appear?", f"{SHAPE_ZH[shape]}何时出现？")
-        seen = make.say(f"The {shape} is in {frame}.", f"{SHAPE_ZH[shape]}在{frame}。")
-        asked.append(Question("frames", which, seen))
-        seen = make.say(f"In {frame} is a {shape}.", f"{frame}中是{SHAPE_ZH[shape]}。")
-        asked.append(Question("frames", what, seen))
-        time = f"{times[number - 1]:.1f}"
-        seen = make.say(f"The {shape} appears at {time} s.", f"{SHAPE_ZH[shape]}在{time}秒出现。")
-        asked.append(Question("when", when, seen))
+        time = make.say(f"{times[number - 1]:.1f} s", f"{times[number - 1]:.1f}秒")
+        asked.append(Question("frames", which, make.told(shape, str(number))))
+        asked.append(Question("frames", what, make.told(str(number), shape)))
+        asked.append(Question("when", when, make.told(shape, time)))
     return Scene("video", tuple(pictures), tuple(asked), times)
 
 
@@ -244,8 +231,7 @@ def _motion(make: Maker) -> Scene:
         canvas.shape(shape, colour, (x, y, x + size, y + size))
         pictures.append(canvas.picture())
     text = make.say(f"Which way does the {shape} move?", f"{SHAPE_ZH[shape]}向哪边移动？")
-    moved = make.say(f"The {shape} moves {way}.", f"{SHAPE_ZH[shape]}{WAY_ZH[way]}移动。")
-    asked = (Question("motion", text, moved), _colour_of(make, colour, shape))
+    asked = (Question("motion", text, make.told(shape, way)), _colour_of(make, colour, shape))
     return Scene("video", tuple(pictures), asked, _times(make, count))
 
 
@@ -254,7 +240,7 @@ def _chart(make: Maker) -> Scene:
     while True:
         unit = make.chance.choice((1, 2, 3, 5, 8))
         levels = make.chance.sample(range(1, 13), 3)
-        names = make.chance.sample(CHARACTERS[10:], 3)
+        names = make.chance.sample(_BARS, 3)
         if make.fits(unit, levels):
             break
     canvas = Canvas(make.chance)
@@ -272,17 +258,14 @@ def _chart(make: Maker) -> Scene:
         canvas.bar(name, colour, (x, base - 7 * level, x + make.chance.randint(16, 24), base), level * unit)
         canvas.text(name, x - 1, 7 * PATCH, size=12)
         text = make.say(f"What is the value of {name}?", f"{name}的数值是多少？")
-        asked.append(Question("chart", text, make.say(f"{name} is {level * unit}.", f"{name}是{level * unit}。")))
-    values = [
-        make.say(f"{name} is {level * unit}", f"{name}是{level * unit}")
-        for name, level in zip(names, levels, strict=True)
-    ]
+        asked.append(Question("chart", text, make.told(name, str(level * unit))))
+    values = [make.told(name, str(level * unit))[:-1] for name, level in zip(names, levels, strict=True)]
     text = make.say("What are the values?", "各柱的数值是多少？")
     asked.append(Question("values", text, make.say(", ".join(values) + ".", "，".join(values) + "。")))
     top = names[levels.index(max(levels))]
     highest = make.say("Which bar is the highest?", "哪个柱子最高？")
-    asked.append(Question("highest", highest, make.say(f"The highest is {top}.", f"最高的是{top}。")))
-    absent = make.chance.choice([letter for letter in CHARACTERS[10:] if letter not in names])
+    asked.append(Question("highest", highest, make.told("highest", top)))
+    absent = make.chance.choice([letter for letter in _BARS if letter not in names])
     text = make.say(f"What is the value of {absent}?", f"{absent}的数值是多少？")
     if make.chance.random() < _UNKNOWN:
         asked.append(Question("unknown", text, make.nothing))
@@ -306,13 +289,12 @@ def _count(make: Maker) -> Scene:
         Question(
             "count",
             make.say("How many shapes are there?", "图中一共有几个形状？"),
-            make.say(f"Shapes: {here + there}.", f"形状：{here + there}。"),
+            make.told("shapes", str(here + there)),
         )
     ]
     for shape, count in ((first, here), (second, there)):
         text = make.say(f"How many {shape}{'e' * (shape == 'cross')}s are there?", f"图中有几个{SHAPE_ZH[shape]}？")
-        name = f"{shape.capitalize()}{'e' * (shape == 'cross')}s"
-        asked.append(Question("count", text, make.say(f"{name}: {count}.", f"{SHAPE_ZH[shape]}：{count}。")))
+        asked.append(Question("count", text, make.told(shape, str(count))))
     return Scene("describe", (canvas.picture(),), tuple(asked))
 
 

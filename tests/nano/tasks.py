@@ -52,6 +52,7 @@ PLACES = {
     "at the bottom right": "右下角",
 }
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+_OTHER_ZH = {"lines": "线条", "shapes": "形状", "highest": "最高"}
 WAY_ZH = {"left": "向左", "right": "向右", "up": "向上", "down": "向下"}
 
 
@@ -134,8 +135,13 @@ class Maker:
         return chinese if self.zh else english
 
     def name(self, word: str) -> str:
-        chinese: dict[str, str] = {**SHAPE_ZH, **COLOUR_ZH, **PLACES, **WAY_ZH}
-        return chinese[word] if self.zh else word
+        """In the scene's language; places without "on the"."""
+        chinese: dict[str, str] = {**SHAPE_ZH, **COLOUR_ZH, **PLACES, **WAY_ZH, **_OTHER_ZH}
+        return chinese.get(word, word) if self.zh else word.rpartition(" the ")[2]
+
+    def told(self, of: str, what: str) -> str:
+        """An answer: what is asked about stands right before what is found, which makes it learnable."""
+        return self.say(f"{self.name(of)} {self.name(what)}.", f"{self.name(of)}{self.name(what)}。")
 
     @property
     def nothing(self) -> str:

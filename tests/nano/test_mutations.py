@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.nano.conftest import Hosted
+from tests.nano.drawing import SIDE
 from tests.nano.evaluate import Asked, right
 from tests.nano.scenes import draw
 from tests.nano.tasks import Maker
@@ -58,60 +59,61 @@ def _pictures_reversed(patch: pytest.MonkeyPatch) -> None:
 
 
 class Mutation(NamedTuple):
-    """`kind` and `task` say what is asked; with the change fewer than `most` of the answers may be right: how often a
-    guess is, and a fifth.
+    """`kind` and `task` say what is asked, about pictures of more than `over` tiles; with the change fewer than `most`
+    of the answers may be right: how often a guess is, and a fifth.
     """
 
     change: Change
     kind: str
     task: str
     most: float
+    over: int = 0
 
 
 MUTATIONS = {
     "tiles in another order": Mutation(_tiles(lambda t: np.concatenate([t[-2::-1], t[-1:]])), "tiles", "tile", 0.6),
     "only the thumbnail": Mutation(_tiles(lambda t: t[-1:]), "tiles", "tile", 0.6),
-    # The tiles show parts of the outline, from which some shapes can be told.
-    "no thumbnail": Mutation(_tiles(lambda t: t[:-1]), "thumbnail", "thumbnail", 0.7),
+    # Of outlines through nine tiles some can be told from their pieces; where a thing is in the whole picture cannot.
+    "no thumbnail": Mutation(_tiles(lambda t: t[:-1]), "boxes", "box", 0.2, over=1),
     "pictures in another order": Mutation(_pictures_reversed, "images", "images", 0.6),
     "frames in another order": Mutation(_pictures_reversed, "motion", "motion", 0.45),
     "colours in another order": Mutation(_tiles(lambda t: np.roll(t, 1, -1)), "shapes", "colour", 0.4),
     "tiles upside down": Mutation(_tiles(lambda t: t[:, ::-1, ::-1]), "shapes", "place", 0.6),
     "the begin of a turn in letters": Mutation(_words("<|im_start|>", "< |im_start| >"), "shapes", "colour", 0.4),
-    "the end of a turn in letters": Mutation(_words("<|im_end|>", "< |im_end| >"), "shapes", "colour", 0.4),
-    "no begin of the answer": Mutation(_words("<|im_start|>assistant\n", ""), "shapes", "colour", 0.4),
+    "the end of a turn in letters": Mutation(_words("<|im_end|>", "< |im_end| >"), "images", "images", 0.6),
+    "no begin of the answer": Mutation(_words("<|im_start|>assistant\n", ""), "shapes", "describe", 0.2),
 }
 
 
 @pytest.fixture(scope="module")
-def share(hosted: Hosted) -> Callable[[str, str], float]:
-    """Of right answers about scenes of a kind."""
+def share(hosted: Hosted) -> Callable[[Mutation], float]:
+    """Of right answers to what a mutation is about."""
 
-    def asked(kind: str, task: str) -> float:
-        questions = _questions(kind, task)
+    def asked(mutation: Mutation) -> float:
+        questions = _questions(mutation)
         said = hosted.answer(questions)
         return sum(right(q[-1], text) for (_, q), text in zip(questions, said, strict=True)) / len(said)
 
     return asked
 
 
-def _questions(kind: str, task: str) -> Sequence[Asked]:
-    make = Maker(f"mutations {kind}", "test", chinese=0.0)
+def _questions(mutation: Mutation) -> Sequence[Asked]:
+    make = Maker(f"mutations {mutation.kind}", "test", chinese=0.0)
     found: list[Asked] = []
     while len(found) < _ASKED:
-        scene = draw(make, kind)
-        fitting = [question for question in scene.questions if question.task == task]
-        if fitting:
+        scene = draw(make, mutation.kind)
+        fitting = [question for question in scene.questions if question.task == mutation.task]
+        if fitting and scene.pictures[0].pixels[..., 0].size > mutation.over * SIDE**2:
             found.append((scene, [make.chance.choice(fitting)]))
     return found
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_broken_way_makes_answers_wrong(
-    share: Callable[[str, str], float], monkeypatch: pytest.MonkeyPatch, name: str
+    share: Callable[[Mutation], float], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    change, kind, task, most = MUTATIONS[name]
-    whole = share(kind, task)
-    change(monkeypatch)
-    broken = share(kind, task)
-    assert broken < most < whole, (broken, whole)
+    mutation = MUTATIONS[name]
+    whole = share(mutation)
+    mutation.change(monkeypatch)
+    broken = share(mutation)
+    assert broken < mutation.most < whole, (broken, whole)

@@ -14,7 +14,7 @@ from mcp_server.app import LazyService, build_app
 from tests.nano.evaluate import iou, right
 from tests.nano.files import write_pictures, write_video
 from tests.nano.scenes import draw
-from tests.nano.tasks import Maker, Question, Scene
+from tests.nano.tasks import TILES, Maker, Question, Scene
 from vision.config import Settings
 
 # How many scenes of each kind, and how many questions about each.
@@ -22,20 +22,20 @@ SCENES = {
     "text": (30, 1), "document": (12, 2), "tiles": (12, 3), "shapes": (14, 5), "large": (8, 4), "thumbnail": (20, 1),
     "images": (18, 3), "frames": (14, 3), "motion": (16, 1), "chart": (14, 4), "count": (24, 2), "boxes": (22, 2),
 }  # fmt: skip
-# Of the answers, that must be right: what this checkpoint holds. The model's card says what it is meant to reach.
+# Of the answers, that must be right. Reading is meant to reach 0.95: the model's card says what it does.
 BARS = {
-    ("read", "tile"): 0.7,
-    ("colour", "place"): 0.9,
-    ("thumbnail",): 0.9,
-    ("images",): 0.65,
-    ("frames", "motion", "when"): 0.75,
-    ("box",): 0.75,
-    ("chart", "values", "highest"): 0.35,
-    ("count",): 0.85,
-    ("follow",): 0.85,
-    ("unknown",): 0.7,
+    ("read", "tile"): 0.9,
+    ("colour", "place"): 0.95,
+    ("thumbnail",): 0.95,
+    ("images",): 0.95,
+    ("frames", "motion", "when"): 0.95,
+    ("box",): 0.9,
+    ("chart", "values", "highest"): 0.9,
+    ("count",): 0.9,
+    ("follow",): 0.9,
+    ("unknown",): 0.9,
 }
-BAR_IN_CHINESE = 0.7
+BAR_IN_CHINESE = 0.85
 _AT_ONCE = 4
 # Pictures, or a video and how long each picture is seen.
 Files = list[Path] | tuple[Path, float]
@@ -54,7 +54,8 @@ def told(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Told]:
     folder = tmp_path_factory.mktemp("scenes")
     make = Maker("server", "test")
     scenes = [(draw(make, kind), kind, number) for kind, (count, _) in SCENES.items() for number in range(count)]
-    settings = Settings(engine="internvl", variant=str(nano), reply_within_s=120, max_answer_tokens=48)
+    # On a processor a picture gets fewer tiles than these unless they are asked for.
+    settings = Settings(engine="internvl", variant=str(nano), max_tiles=TILES, reply_within_s=120, max_answer_tokens=48)
     found: list[Told] = []
 
     async def ask_all() -> None:

@@ -41,15 +41,24 @@ _EDGE_WEIGHT = 0.5
 _ANSWER_WEIGHT = 3.0
 # What is drawn towards words is this times a picture's tokens: they stay about as large as words, so that layers can
 # still write into them which frame or tile they are of.
-_BOLDNESS = 8.0
+_BOLDNESS = 0.5
 # Layers of the text model after which a picture's tokens shall know whose they are.
 _HOME_LAYER = 2
+# Layers in which a head learns to look at what a word means in the pictures: from the word itself, and from before it.
+_LIKE, _NEXT = 1, 2
+_POINTING = 2.0
+# Four characters in a token are the most that it has to tell apart: by less, one of thirty was lost.
+_LETTERS = 6.0
 _LABELS_BESIDE_ANSWERS = 0.25
 # Share of a step in the running mean of the weights, which is what is saved as the model.
 _MEAN = 0.01
 _WARM_UP = 30
 # Of normalised queries and keys at first: in heads of 32, at 1, no token could be picked out among a hundred.
 _SHARPNESS = 1.7
+# What in a query is by chance at first, the rest being the key of the same token; and how much of what attention finds
+# is passed on at first.
+_APART = 0.7
+_COPIED = 0.2
 
 
 # The labels that have names, and those that are numbers, with their classes.
@@ -79,7 +88,9 @@ class Nano(nn.Module):
         super().__init__()
         self.network = network
         self.labels = nn.Linear(network.config.vision_config.hidden_size, sum(LABELS.values()))
-        # Of each of a token's four patches the edges and the value; and the token's own row and column.
+        # Of each of a token's four patches the character: what is said in order must be told apart in a token.
+        self.letters = nn.Linear(network.config.text_config.hidden_size, 4 * LABELS["character"])
+        # Of each the edges and the value; and the token's own row and column.
         self.places = nn.Linear(network.config.text_config.hidden_size, 4 * sum(_PLACED.values()) + 2 * _SIDE)
         self.homes = nn.Linear(network.config.text_config.hidden_size, sum(HOMES))
         self.words: torch.Tensor
@@ -104,7 +115,9 @@ class Nano(nn.Module):
         shuffled = model.pixel_shuffle(patches.reshape(len(patches), side, side, -1), scale_factor=0.5)
         features = model.multi_modal_projector(shuffled.reshape(len(patches), TOKENS_A_TILE, -1))
         labels = batch.labels[: len(features)]
-        seen = seen + self._named_loss(features, labels) + self._placed_loss(features, labels)
+        named = self._named(labels)
+        seen = seen + self._named_loss(features, named) + self._placed_loss(features, labels)
+        seen = seen + self._letters_loss(features, labels)
         embedded = model.language_model.embed_tokens(batch.ids)
         embedded = embedded.masked_scatter(places[..., None], features.to(embedded.dtype))
         out = model.language_model(
@@ -113,7 +126,9 @@ class Nano(nn.Module):
             position_ids=batch.positions,
             use_cache=False,
             output_hidden_states=True,
+            output_attentions=True,
         )
+        seen = seen + self._pointing_loss(out.attentions, batch, places, named)
         seen = seen + self._home_loss(out.hidden_states[_HOME_LAYER][places], batch.homes)
         hidden = out.last_hidden_state
         wanted = batch.targets[:, 1:]
@@ -124,16 +139,49 @@ class Nano(nn.Module):
         lost = functional.cross_entropy(logits, wanted[chosen], reduction="none")
         return seen, _ANSWER_WEIGHT * (weights * lost).sum() / weights.sum(), right
 
-    def _named_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """How far what the projector makes of a picture is from the words for what is there, and on which side."""
+    def _named(self, labels: torch.Tensor) -> torch.Tensor:
+        """The words for what is there in each of a picture's tokens, (tiles, tokens, vocabulary)."""
         starts = torch.tensor([0, *itertools.accumulate(_NAMED.values())][: len(_NAMED)])
         classes = _of_tokens(labels[..., : len(_NAMED)].clamp(min=0) + starts).flatten(2)
-        wanted = self.words.float()[classes].sum(-2)
+        return self.words.float()[classes].sum(-2)
+
+    def _pointing_loss(
+        self, attentions: Sequence[torch.Tensor], batch: Batch, places: torch.Tensor, named: torch.Tensor
+    ) -> torch.Tensor:
+        """How far words are from looking at what they mean in the pictures, in one head, and what is before a word at
+        what that shall mean, in one of a later layer.
+        """
+        assert batch.ids is not None and batch.targets is not None and batch.spelled is not None
+        meant = torch.zeros(*batch.ids.shape, named.shape[-1], dtype=torch.bool)
+        meant[places] = (named > 0).flatten(0, 1)
+        meant = meant.transpose(1, 2)
+        following = functional.pad(batch.targets[:, 1:], (0, 1), value=UNKNOWN)
+        spelled = torch.zeros(*batch.ids.shape, batch.ids.shape[1], dtype=torch.bool)
+        spelled[tuple(batch.spelled.T)] = True
+        total = torch.zeros(())
+        for words, layer in ((batch.ids.masked_fill(places, UNKNOWN), _LIKE), (following, _NEXT)):
+            those = meant.gather(1, words.clamp(min=0)[..., None].expand(-1, -1, words.shape[1]))
+            if layer == _NEXT:
+                those = torch.where(spelled.any(-1, keepdim=True), spelled, those)
+            seen = (attentions[layer][:, 0].float() * (those & (words >= 0)[..., None])).sum(-1)
+            if (seen > 0).any():
+                total = total - _POINTING * seen[seen > 0].log().mean()
+        return total
+
+    def _named_loss(self, features: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """How far what the projector makes of a picture is from the words for what is there, and on which side."""
         there = wanted.sum(-1) > 0
         wanted = wanted + self.sides.float()
         embeddings = self.network.model.language_model.embed_tokens.weight
         said = (_BOLDNESS * features[there] @ embeddings.T).float().log_softmax(-1)
         return -(wanted[there] / wanted[there].sum(-1, keepdim=True) * said).sum(-1).mean()
+
+    def _letters_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """How far each patch's character is from being read off what the projector makes, if there is any."""
+        wanted = _of_tokens(labels[..., :1])[..., 0]
+        logits = self.letters(features).float().unflatten(-1, (4, -1))
+        there = (wanted != UNKNOWN) & (wanted > 0).any(-1, keepdim=True)
+        return _LETTERS * functional.cross_entropy(logits[there], wanted[there]) if there.any() else torch.zeros(())
 
     def _placed_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """How far where things are, and the bars' values, is from being read off what the projector makes."""
@@ -226,8 +274,26 @@ def new_network(tokenizer: Any = None) -> tuple[Any, Any]:
         for name, parameter in [*network.model.named_parameters(), *network.lm_head.named_parameters("lm_head")]:
             if "vision_tower" not in name and parameter.ndim == 2:  # the usual 0.02 is for wide models
                 last = name.endswith(("o_proj.weight", "down_proj.weight"))
-                parameter.normal_(0, 0.1 if "embed" in name else parameter.shape[1] ** -0.5 * (0.4 if last else 1))
+                parameter.normal_(0, 0.5 if "embed" in name else parameter.shape[1] ** -0.5 * (0.2 if last else 1))
+        network.model.multi_modal_projector.linear_2.weight.mul_(0.5)
+        for layer in network.model.language_model.layers[1:]:
+            _match_and_copy(layer.self_attn)
     return network, tokenizer
+
+
+def _match_and_copy(attention: Any) -> None:
+    """Makes a layer's attention begin with what it must come to: a token looks for its like, and brings what else is
+    there. From weights by chance that is found only after thousands of conversations.
+    """
+    heads = len(attention.q_proj.weight) // attention.head_dim
+    groups = len(attention.k_proj.weight) // attention.head_dim
+
+    def shared(weight: torch.Tensor) -> torch.Tensor:
+        """For each query's head what its group has."""
+        return weight.unflatten(0, (groups, -1)).repeat_interleave(heads // groups, 0).flatten(0, 1)
+
+    attention.q_proj.weight.mul_(_APART).add_(shared(attention.k_proj.weight) * (1 - _APART**2) ** 0.5)
+    attention.o_proj.weight.add_(_COPIED * shared(attention.v_proj.weight).T / (heads // groups))
 
 
 def corpus() -> list[str]:
@@ -295,8 +361,8 @@ class Stage:
 
 RECIPE = (
     Stage("tower", 2500, 80, 1.5e-3, decay=800),
-    Stage("one-tile", 1500, 16, 2.5e-3, tower_share=0),
-    Stage("all", 6000, 16, 2e-3, tower_share=0, decay=3000),
+    Stage("one-tile", 500, 16, 2.5e-3, tower_share=0),
+    Stage("all", 6000, 16, 2e-3, tower_share=0, decay=3600),
 )
 
 
