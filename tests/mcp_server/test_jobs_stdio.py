@@ -34,7 +34,8 @@ class Server:
         self.number = 0
         self.ask("initialize", _HELLO)
         self.send({"method": "notifications/initialized"})
-        self.call("manage_model", {})  # what loads with the first call is loaded
+        # What loads with the first call is loaded, however long that takes.
+        self.ask("tools/call", {"name": "manage_model", "arguments": {}})
 
     def send(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None
