@@ -150,8 +150,10 @@ def largest_part(folder: Path) -> int:
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts in another way")
 def test_an_interrupt_keeps_what_has_come(site: Site, tmp_path: Path) -> None:
     site.gate = threading.Event()
+    # Where the tests run in the background, a shell may have set that interrupts are ignored, for all below it.
     program = (
-        "import argparse, sys; from mcp_server.pull_command import add_arguments, run;"
+        "import argparse, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from mcp_server.pull_command import add_arguments, run;"
         "from vision.config import Settings;"
         "p = argparse.ArgumentParser(); add_arguments(p); sys.exit(run(p.parse_args(sys.argv[1:]), Settings()))"
     )
