@@ -61,7 +61,16 @@ class Conversation:
     def _size(self, of_picture: Callable[[ImagePart], int]) -> int:
         parts = [part for message in self.messages for part in message.parts]
         seen = sum(of_picture(p) if isinstance(p, ImagePart) else 4 * len(p.text) + 100 for p in parts)
-        return seen + len(json.dumps(self.arguments)) + 500 * len(self.sources)
+        return seen + _length(self.arguments) + 500 * len(self.sources)
+
+
+def _length(value: Any) -> int:
+    """Of a JSON value's text, about. It is not written for that: a data: URI among the arguments may have megabytes."""
+    if isinstance(value, str):
+        return len(value) + 4
+    if isinstance(value, dict):
+        return sum(_length(name) + _length(each) for name, each in value.items())
+    return sum(map(_length, value)) if isinstance(value, list | tuple) else 20
 
 
 @dataclass(frozen=True)
@@ -84,10 +93,11 @@ class Conversations:
         key = conversation.id or secrets.token_urlsafe(12)
         conversation = replace(conversation, id=key)
         self._known.put(_key(owner, key), conversation, conversation.size)
-        lasts = conversation.size_on_disk <= _MOST_WRITTEN_BYTES
+        size = conversation.size_on_disk
+        lasts = size <= _MOST_WRITTEN_BYTES
         if lasts:
             try:
-                await self._store.write(lambda connection: _write(connection, owner, key, conversation))
+                await self._store.write(lambda connection: _write(connection, owner, key, conversation, size))
             except StoreFailed as e:
                 logger.warning("%s", e.message)
                 lasts = False
@@ -95,32 +105,35 @@ class Conversations:
         return Kept(key if here or lasts else None, lasts)
 
     async def get(self, owner: str, conversation_id: str) -> Conversation:
-        """Raises InvalidArgument for one that is not kept, or no longer, or is another owner's; StoreFailed."""
+        """Raises InvalidArgument for one that is not kept, or no longer, or is another owner's; StoreFailed where it
+        can only be on disk and that cannot be read.
+        """
         known = self._known.get(_key(owner, conversation_id))
-        since = time.time() - self._store.keep_s
-        turns = await self._store.read(lambda connection: _turns(connection, owner, conversation_id, since))
-        # Another server may have gone on with it.
-        if known is not None and (turns is None or turns == known.turns):
-            return known
-        if turns is None:
+        since, turns = time.time() - self._store.keep_s, 0 if known is None else known.turns
+        try:
+            # Another server may have gone on with it. Its last turn may also be here alone: it could not be written.
+            further = await self._store.read(lambda c: _read(c, owner, conversation_id, since, turns))
+        except StoreFailed as e:
+            if known is None:
+                raise
+            logger.warning("%s", e.message)
+            further = None
+        found = further or known
+        if found is None:
             raise InvalidArgument(
                 f"there is no conversation {conversation_id[:50]!r}: it was forgotten, or belongs to somebody else",
                 "Ask about the pictures again with the tool that saw them; its result has a new conversation_id.",
             )
-        return await self._store.read(lambda connection: _read(connection, conversation_id))
+        return found
 
 
 def _key(owner: str, conversation_id: str) -> str:
     return f"{owner}\0{conversation_id}"
 
 
-def _turns(connection: sqlite3.Connection, owner: str, conversation_id: str, since: float) -> int | None:
-    query = "SELECT turns FROM conversations WHERE id = ? AND owner = ? AND updated >= ?"
-    row = connection.execute(query, (conversation_id, owner, since)).fetchone()
-    return None if row is None else row["turns"]
-
-
-def _write(connection: sqlite3.Connection, owner: str, conversation_id: str, conversation: Conversation) -> None:
+def _write(
+    connection: sqlite3.Connection, owner: str, conversation_id: str, conversation: Conversation, size: int
+) -> None:
     """A password is left out: nothing that opens a document is on disk."""
     messages: list[dict[str, Any]] = []
     pictures: list[tuple[str, int, bytes]] = []
@@ -147,13 +160,19 @@ def _write(connection: sqlite3.Connection, owner: str, conversation_id: str, con
     connection.execute(
         "INSERT INTO conversations VALUES (?, ?, ?, ?, 1, ?, ?) ON CONFLICT (id) DO UPDATE SET "
         "updated = excluded.updated, size = excluded.size, turns = excluded.turns, contents = excluded.contents",
-        (conversation_id, owner, time.time(), conversation.size_on_disk, conversation.turns, json.dumps(contents)),
+        (conversation_id, owner, time.time(), size, conversation.turns, json.dumps(contents)),
     )
     connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", pictures)
 
 
-def _read(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
-    row = connection.execute("SELECT turns, contents FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+def _read(
+    connection: sqlite3.Connection, owner: str, conversation_id: str, since: float, after: int
+) -> Conversation | None:
+    """The conversation where it has more than `after` turns on disk."""
+    query = "SELECT turns, contents FROM conversations WHERE id = ? AND owner = ? AND updated >= ? AND turns > ?"
+    row = connection.execute(query, (conversation_id, owner, since, after)).fetchone()
+    if row is None:
+        return None
     contents = json.loads(row["contents"])
     query = "SELECT place, png FROM pictures WHERE conversation = ?"
     pictures = {found["place"]: found["png"] for found in connection.execute(query, (conversation_id,))}

@@ -9,7 +9,7 @@ import pytest
 
 from vision.chat.types import ImagePart, Message, Origin, TextPart
 from vision.conversations import Conversation, Conversations
-from vision.errors import InvalidArgument
+from vision.errors import InvalidArgument, StoreFailed
 from vision.store import MOST_BYTES, Store
 
 pytestmark = pytest.mark.anyio
@@ -127,6 +127,53 @@ async def test_a_folder_that_cannot_be_written_keeps_it_in_memory_and_says_so(tm
     (tmp_path / "file").write_text("")
     kept = await Conversations(store(tmp_path / "file" / "below")).keep("ann", conversation(10))
     assert kept.id is not None and not kept.lasts
+
+
+async def test_a_turn_that_could_not_be_written_is_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Conversations(store(tmp_path))
+    key = await kept_in(kept, conversation(10))
+    monkeypatch.setattr("vision.conversations._MOST_WRITTEN_BYTES", 0)
+    assert not (await kept.keep("ann", conversation(10, turns=2, id=key))).lasts
+    assert (await kept.get("ann", key)).turns == 2
+    assert (await Conversations(store(tmp_path)).get("ann", key)).turns == 1
+
+
+async def test_a_folder_that_cannot_be_read_leaves_those_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    kept = Conversations(store(tmp_path / "file" / "below"))
+    key = await kept_in(kept, conversation(10))
+    assert (await kept.get("ann", key)).turns == 1
+    with pytest.raises(StoreFailed):
+        await kept.get("ann", "another")
+
+
+async def test_one_that_is_swept_by_another_server_meanwhile_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await kept_in(Conversations(store(tmp_path)), conversation(10))
+    read, reads = Store.read, 0
+
+    async def swept_after(self: Store, work: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        found = await read(self, work)
+        await store(tmp_path).write(lambda connection: connection.execute("DELETE FROM conversations"))
+        return found
+
+    monkeypatch.setattr(Store, "read", swept_after)
+    there = Conversations(store(tmp_path))
+    assert (await there.get("ann", key)).messages and reads == 1
+    with pytest.raises(InvalidArgument, match="no conversation"):
+        await there.get("ann", key)
+
+
+def test_the_size_of_large_arguments_is_not_found_by_writing_them_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = "data:;base64," + "A" * 1_000_000
+    said = conversation(0, messages=(), arguments={"sources": [uri, "a.png"], "region": [1, 2, 3, 4]})
+    monkeypatch.delattr("json.dumps")
+    assert said.size == said.size_on_disk == pytest.approx(len(uri), rel=0.01)
 
 
 async def test_what_is_too_large_for_memory_and_disk_has_no_id(tmp_path: Path) -> None:
