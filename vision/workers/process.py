@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -220,8 +221,10 @@ def _inherit(*fds: int) -> dict[str, Any]:
 
 def _lower_priority(pid: int) -> None:
     if sys.platform != "win32":
-        # It has no threads yet; those it begins get the same.
-        os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + _NICER))
+        # It has no threads yet; those it begins get the same. One that has ended already, or a sandbox that forbids the
+        # call, is no reason to fail: the worker works as well without, and its end is told where it is used.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + _NICER))
 
 
 def _environment() -> dict[str, str]:

@@ -26,3 +26,20 @@ def test_every_thread_of_a_worker_has_less_priority_than_the_server() -> None:
     finally:
         worker.close()
     assert len(niceness) == 1 and niceness.pop() == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no priorities of that kind")
+@pytest.mark.parametrize("refused", [ProcessLookupError(), PermissionError()])
+def test_a_worker_whose_priority_cannot_be_lowered_works_all_the_same(
+    refused: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise refused
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    worker = WorkerProcess(WorkerSpec("ocr", memory_mb=1100, timeout_s=30.0))
+    try:
+        assert worker.alive
+    finally:
+        worker.close()
+    assert not worker.alive
