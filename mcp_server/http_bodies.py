@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import ClassVar
 
 import anyio
-from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
+
+from mcp_server.owner import ANYBODY, owner_of_request
 
 # A client on a slow line sends something all the time; one that sends nothing holds memory for nobody.
 _SILENCE_S = 30.0
 # So many of the largest requests may be held at once.
 _LARGEST_AT_ONCE = 4
+# So much of a body is taken however much is held: asking after a job, or cancelling it, is what frees the room.
+_SMALL_BYTES = 64 << 10
 
 
 class BodyRefused(Exception):
@@ -30,28 +35,34 @@ class BodyRefused(Exception):
 
 
 class Bodies:
-    """The bound on all bodies together. `largest`: bytes that one may have."""
+    """The bounds on all bodies together, and on those of one owner: half of it. `largest`: bytes that one may have."""
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self._bound = _LARGEST_AT_ONCE * largest
-        self.held_bytes = 0
+        self._held: Counter[str] = Counter()
 
-    def check(self, scope: Scope) -> None:
-        """Raises BodyRefused for a request that says itself that it will not find room. One that is too large on its
-        own is not judged here.
+    @property
+    def held_bytes(self) -> int:
+        return self._held.total()
+
+    def check(self, owner: str, declared: int) -> None:
+        """Raises BodyRefused for a body that says itself that it will not find room. One that is too large on its own
+        is not judged here.
         """
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) <= self._largest:
-            self._require_room(int(declared))
+        if _SMALL_BYTES < declared <= self._largest:
+            self._require_room(owner, declared)
 
-    def take(self, size: int) -> None:
-        """Counts bytes that came. Raises BodyRefused where there is no room for them."""
-        self._require_room(size)
-        self.held_bytes += size
+    def take(self, owner: str, size: int, before: int) -> None:
+        """Counts bytes that came after `before` of the same body. Raises BodyRefused where they find no room."""
+        if before + size > _SMALL_BYTES:
+            self._require_room(owner, size)
+        self._held[owner] += size
 
-    def give_back(self, size: int) -> None:
-        self.held_bytes -= size
+    def give_back(self, owner: str, size: int) -> None:
+        self._held[owner] -= size
+        if not self._held[owner]:
+            del self._held[owner]
 
     async def drain(self, receive: Receive) -> None:
         """Reads what still comes of a body that was refused, and keeps none of it: many clients read no answer before
@@ -65,25 +76,36 @@ class Bodies:
                 if not message.get("more_body", False):
                     return
 
-    def _require_room(self, size: int) -> None:
+    def _require_room(self, owner: str, size: int) -> None:
         if self.held_bytes + size > self._bound:
-            mib = self._bound / (1 << 20)
-            raise BodyRefused(
-                503,
-                "busy",
-                f"the requests that the server holds now would have more than {mib:g} MiB together",
-                "Send it again in some seconds, or give an https URL instead of a data: URI.",
-                retry_after_s=5,
-            )
+            raise _no_room("the requests", self._bound)
+        # Without tokens there is nobody else to keep room for.
+        if owner != ANYBODY and self._held[owner] + size > self._bound // 2:
+            raise _no_room("your requests", self._bound // 2)
+
+
+def _no_room(whose: str, bound: int) -> BodyRefused:
+    return BodyRefused(
+        503,
+        "busy",
+        f"{whose} that the server holds now would have more than {bound / (1 << 20):g} MiB together",
+        "Send it again in some seconds, or give an https URL instead of a data: URI.",
+        retry_after_s=5,
+    )
 
 
 class Body:
-    """One request's. It counts until its request is answered and the work that was begun with it has ended."""
+    """One request's. It counts until its request is answered and the work that was begun with it has ended.
+
+    Its owner is known, in `scope`, by the time that it is read: who has no right to be here is not asked for it.
+    """
 
     _current: ClassVar[ContextVar[Body | None]] = ContextVar("body", default=None)
 
-    def __init__(self, bodies: Bodies) -> None:
+    def __init__(self, bodies: Bodies, scope: Scope) -> None:
         self._bodies = bodies
+        self._request = Request(scope)
+        self._owner: str | None = None
         self._size = 0
         self._holders = 0
 
@@ -116,6 +138,7 @@ class Body:
             nonlocal complete
             if complete:
                 return await receive()
+            owner = self._owner or self._begin()
             try:
                 with anyio.fail_after(_SILENCE_S):
                     message = await receive()
@@ -123,11 +146,19 @@ class Body:
                 raise BodyRefused(408, "stalled", "the request's body stopped coming", "Send it again.") from None
             complete = not message.get("more_body", False)
             size = len(message.get("body", b""))
-            self._bodies.take(size)
+            self._bodies.take(owner, size, self._size)
             self._size += size
             return message
 
         return received
+
+    def _begin(self) -> str:
+        """The owner, from now on. Raises BodyRefused where the request says that it will not find room."""
+        self._owner = owner_of_request(self._request)
+        declared = self._request.headers.get("content-length", "")
+        if declared.isdecimal():
+            self._bodies.check(self._owner, int(declared))
+        return self._owner
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -136,8 +167,8 @@ class Body:
             yield
         finally:
             self._holders -= 1
-            if not self._holders:
-                self._bodies.give_back(self._size)
+            if not self._holders and self._owner is not None:
+                self._bodies.give_back(self._owner, self._size)
                 self._size = 0
 
 

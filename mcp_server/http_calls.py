@@ -40,10 +40,10 @@ class Calls:
             self._cancel(ctx)
         if ctx.request_id is None:
             return await call_next(ctx)
-        _refuse_another_name(ctx)
         began = time.monotonic()
         outcome = "cancelled"
         try:
+            _refuse_another_name(ctx)
             with anyio.CancelScope() as scope, self._bound_to_client(ctx, scope):
                 result = await call_next(ctx)
                 outcome = outcome_of(result)

@@ -73,9 +73,8 @@ class Gate:
         if refusal is not None:
             await refusal(scope, receive, answering.send)
             return
-        body = Body(self._bodies)
+        body = Body(self._bodies, scope)
         try:
-            self._bodies.check(scope)
             with body.received():
                 await self._app(scope, body.receiving(_telling(receive, exchange)), answering.send)
         except BodyRefused as refused:

@@ -1,9 +1,11 @@
-"""Bodies of requests: one that stalls is ended, and all together find no more room than they are given."""
+"""Bodies of requests: one that stalls is ended, and all together, or one owner's, find no more room than is theirs."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +23,8 @@ from vision.config import Settings
 
 pytestmark = pytest.mark.anyio
 # Four of the largest find room.
-SETTINGS = Settings(http_max_body_bytes=10_000)
+SETTINGS = Settings(http_max_body_bytes=100_000)
+SCOPE: dict[str, Any] = {"type": "http", "headers": []}
 
 
 def asked(tool: str, size: int) -> tuple[bytes, dict[str, str]]:
@@ -29,43 +32,65 @@ def asked(tool: str, size: int) -> tuple[bytes, dict[str, str]]:
     return body, headers_of("tools/call", True, name=tool)
 
 
+async def in_parts(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 10_000):
+        yield body[start : start + 10_000]
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_that_finds_no_room_is_refused_as_busy_and_is_taken_when_others_have_ended(chunked: bool) -> None:
     works = [Work() for _ in range(4)]
-    body, headers = asked("say", 9_000)
-
-    async def parts() -> AsyncIterator[bytes]:
-        for start in range(0, len(body), 1000):
-            yield body[start : start + 1000]
 
     async def wait() -> None:
-        long, names = asked("wait", 9_500)
+        long, names = asked("wait", 95_000)
         await http.post(f"{url}/mcp", content=long, headers=names)
 
-    async def say() -> Any:
-        return await http.post(f"{url}/mcp", content=parts() if chunked else body, headers=headers)
+    async def say(size: int) -> Any:
+        body, headers = asked("say", size)
+        return await http.post(f"{url}/mcp", content=in_parts(body) if chunked else body, headers=headers)
 
     async with serving(Work.taking_turns(*works), SETTINGS) as url, client() as http:
         async with anyio.create_task_group() as group:
             for work in works:
                 group.start_soon(wait)
                 await work.begun.wait()
-            refused = await say()
+            refused = await say(90_000)
             assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
             assert refused.json()["error"]["code"] == "busy" and "again" in refused.json()["error"]["hint"]
-            small, names = asked("say", 10)
-            taken = await http.post(f"{url}/mcp", content=small, headers=names)
-            assert taken.status_code == 200 and "said" in taken.text, "what fits is taken all the same"
-            held = 4 * len(asked("wait", 9_500)[0])
+            small = await say(60_000)
+            assert small.status_code == 200 and "said" in small.text, "it is more than there is room for"
+            held = 4 * len(asked("wait", 95_000)[0])
             assert f"internvl_mcp_request_bytes {held}.0" in (await http.get(f"{url}/metrics")).text
             group.cancel_scope.cancel()
         for work in works:
             with anyio.fail_after(1):
                 await work.stopped.wait()
-        again = await say()
+        again = await say(90_000)
         afterwards = (await http.get(f"{url}/metrics")).text
     assert again.status_code == 200 and "said" in again.text
     assert "internvl_mcp_request_bytes 0.0" in afterwards
+
+
+async def test_one_owner_leaves_half_of_the_room_to_others() -> None:
+    works = [Work() for _ in range(3)]
+    tokens = {"alice": "alice-0123456789abcdef", "bob": "bob-0123456789abcdef"}
+    settings = Settings.model_validate({**dict(SETTINGS), "http_tokens": "\n".join(map(" ".join, tokens.items()))})
+
+    async def ask(owner: str, tool: str, size: int = 95_000) -> Any:
+        body, headers = asked(tool, size)
+        headers["authorization"] = f"Bearer {tokens[owner]}"
+        return await http.post(f"{url}/mcp", content=body, headers=headers)
+
+    async with serving(Work.taking_turns(*works), settings) as url, client() as http:
+        async with anyio.create_task_group() as group:
+            for owner, work in zip(("alice", "alice", "bob"), works, strict=True):
+                group.start_soon(ask, owner, "wait")
+                await work.begun.wait()
+            refused = await ask("alice", "say")
+            assert refused.status_code == 503 and "your requests" in refused.json()["error"]["message"]
+            assert (await ask("alice", "say", 10)).status_code == 200
+            assert (await ask("bob", "say")).status_code == 200
+            group.cancel_scope.cancel()
 
 
 async def test_a_body_counts_until_the_work_that_it_began_has_ended() -> None:
@@ -81,7 +106,7 @@ async def test_a_body_counts_until_the_work_that_it_began_has_ended() -> None:
         return {"type": "http.request", "body": b"x" * 90}
 
     async with anyio.create_task_group() as group:
-        body = Body(bodies)
+        body = Body(bodies, SCOPE)
         with body.received():
             await body.receiving(receive)()
             group.start_soon(job)
@@ -91,13 +116,32 @@ async def test_a_body_counts_until_the_work_that_it_began_has_ended() -> None:
     assert bodies.held_bytes == 0
 
 
-async def test_a_request_that_says_it_is_too_large_for_the_room_is_refused_before_any_of_it_is_read() -> None:
-    bodies = Bodies(100)
-    bodies.take(301)
-    with pytest.raises(BodyRefused):
-        bodies.check({"type": "http", "headers": [(b"content-length", b"100")]})
-    bodies.check({"type": "http", "headers": [(b"content-length", b"99")]})
-    bodies.check({"type": "http", "headers": [(b"content-length", b"101")]})  # too large on its own: others say so
+@pytest.mark.parametrize(
+    ("declared", "read"),
+    [
+        (80_001, False),
+        (80_000, True),
+        (64 << 10, True),
+        (100_001, True),  # too large on its own: others say so
+    ],
+)
+async def test_a_request_that_says_it_is_too_large_for_the_room_is_refused_before_any_of_it_is_read(
+    declared: int, read: bool
+) -> None:
+    bodies = Bodies(100_000)
+    for owner in "abcd":
+        bodies.take(owner, 80_000, 0)
+    came = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal came
+        came += 1
+        return {"type": "http.request", "body": b""}
+
+    scope = {"type": "http", "headers": [(b"content-length", str(declared).encode())]}
+    with nullcontext() if read else pytest.raises(BodyRefused):
+        await Body(bodies, scope).receiving(receive)()
+    assert came == read
 
 
 @pytest.mark.parametrize("begun", [b"", b'{"jsonrpc":'], ids=["nothing", "a part"])
@@ -123,7 +167,10 @@ async def test_a_body_that_stalls_is_ended_and_holds_nothing(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
-async def test_a_task_that_the_header_names_otherwise_than_the_request_is_refused(method: str, tmp_path: Any) -> None:
+async def test_a_task_that_the_header_names_otherwise_than_the_request_is_refused(
+    method: str, tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "internvl_mcp.http")
     settings = Settings(engine="ocr", state_folder=tmp_path)
     service = LazyService(settings, tmp_path)
     turns = turns_of(settings)
@@ -139,6 +186,8 @@ async def test_a_task_that_the_header_names_otherwise_than_the_request_is_refuse
 
     async with serving(build_app(service, turns), settings, turns) as url, client() as http:
         assert await code(mcp_name="of-another") == -32020
+        told = [vars(record)["fields"] for record in caplog.records if record.message == "request"]
+        assert [(line["method"], line["outcome"]) for line in told] == [(method, "error -32020")]
         # There is no such task: what is right gets as far as that.
         assert await code(mcp_name="of-mine") == -32602
         assert await code() == -32602
