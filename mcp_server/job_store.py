@@ -32,7 +32,8 @@ class Outcome(Frozen):
 
 
 class KeptJob(Frozen):
-    """`arguments`: None once they are needed no more, or where they were too large. `folder`: the working directory.
+    """`arguments`: None once they are needed no more, or where they were too large; on disk without a password.
+    `folder`: the working directory.
 
     `roots`: the client's at that time. `runner`: the server process that works on it. `attempts`: how often it was
     begun. `created`, `updated`: seconds since the epoch.
@@ -71,8 +72,9 @@ class JobStore:
             self._living = None
 
     async def add(self, job: KeptJob) -> None:
-        """Keeps a job that this process works on."""
-        arguments = json.dumps(job.arguments)
+        """Keeps a job that this process works on. A password is left out: nothing that opens a document is on disk."""
+        without = job.arguments and {name: value for name, value in job.arguments.items() if name != "password"}
+        arguments = json.dumps(without)
         kept = arguments if len(arguments) <= _MOST_ARGUMENTS_BYTES else None
 
         def work(connection: sqlite3.Connection) -> None:
@@ -108,7 +110,7 @@ class JobStore:
         return await self._store.read(work)
 
     async def finish(self, job_id: str, state: State, outcome: Outcome | None) -> None:
-        """Ends a job of this process. Its arguments, which may hold a password, are forgotten."""
+        """Ends a job of this process. Its arguments are forgotten."""
         text = None if outcome is None else outcome.model_dump_json()
 
         def work(connection: sqlite3.Connection) -> None:

@@ -20,7 +20,15 @@ from mcp_server.job_store import JobStore, KeptJob, Outcome, State, new_id
 from mcp_server.running import error_value, log_error, run_tool
 from tools.result import JobProgress, Underway
 from vision.call import Call
-from vision.errors import Busy, InvalidArgument, SourceUnreadable, StoreFailed, VisionError, WorkerFailed
+from vision.errors import (
+    Busy,
+    InvalidArgument,
+    PasswordRequired,
+    SourceUnreadable,
+    StoreFailed,
+    VisionError,
+    WorkerFailed,
+)
 
 if TYPE_CHECKING:
     from mcp_server.http_turns import Turns
@@ -41,6 +49,7 @@ _WRITE_EVERY = 4
 _POLL_S = 0.25
 _END_WITHIN_S = 0.9
 _GOES_ON = "The result is not there yet; the work goes on. Call get_result with this job_id until it comes."
+_ASK_AGAIN = "The server ended during this job, and passwords are not kept: call the tool again, with the password."
 
 
 @dataclass(frozen=True)
@@ -248,6 +257,8 @@ class Jobs:
             return None
         except VisionError as error:
             log_error(tool.name, error)
+            if isinstance(error, PasswordRequired) and job.kept.attempts > 1:
+                return _failed(PasswordRequired(error.message, _ASK_AGAIN))
             return _failed(error)
         except Exception:  # the outermost handler: one broken call must not end the server
             logger.exception("%s failed", tool.name)

@@ -23,6 +23,7 @@ from vision.service import VisionService
 
 pytestmark = pytest.mark.anyio
 DESCRIBE = next(tool for tool in TOOLS if tool.name == "describe_image")
+READ = next(tool for tool in TOOLS if tool.name == "read_document")
 
 
 async def no_roots() -> tuple[Path, ...]:
@@ -71,6 +72,37 @@ async def test_a_slow_model_load_is_waited_for_in_the_job_and_its_owner_alone_ge
                 await jobs.result("bob", job.id, 0, False, until_ended)
             jobs.close()
             group.cancel_scope.cancel()
+
+
+async def test_a_password_is_never_on_disk_and_a_job_begun_again_asks_for_it(tmp_path: Path) -> None:
+    import pymupdf
+
+    with pymupdf.open() as document:
+        document.new_page().insert_text((72, 72), "A secret plan.")
+        document.save(tmp_path / "locked.pdf", encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw="sesame-word")
+    state = tmp_path / "state"
+    settings, arguments = Settings(state_folder=state), {"source": "locked.pdf", "question": "What plan?"}
+    model = SlowModel()
+    with VisionService(settings, tmp_path, model.engine()) as service:
+        async with anyio.create_task_group() as group:
+            jobs = Jobs(service, group, tmp_path, None)
+            job = jobs.begin(READ, {**arguments, "password": "sesame-word"}, "ann", no_roots)
+            with anyio.fail_after(60):
+                await model.waiting.wait()
+            await jobs.accept(job)
+            assert (await jobs.result("ann", job.id, 0, False, until_ended)).state == "working"
+            assert not [path for path in state.iterdir() if b"sesame-word" in path.read_bytes()]
+            group.cancel_scope.cancel()  # as when the server ends
+        jobs.close()
+    with VisionService(settings, tmp_path, ScriptedModel().engine()) as service:
+        async with anyio.create_task_group() as group:
+            jobs = Jobs(service, group, tmp_path, None)
+            found = await jobs.result("ann", job.id, 60, False, until_ended)
+            jobs.close()
+            group.cancel_scope.cancel()
+    assert found.outcome is not None and found.outcome.is_error
+    error = found.outcome.value["error"]
+    assert error["code"] == "password_required" and "call the tool again" in error["hint"]
 
 
 class TaskResult(Result):
