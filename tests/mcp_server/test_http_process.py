@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,9 +17,8 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.lowlevel
 import pytest
-from mcp import Client
 
-from tests.mcp_server.http_serving import MODERN, body_of, client, headers_of
+from tests.mcp_server.http_serving import body_of, client, headers_of
 from tests.mcp_server.test_stdio import COMMAND, children_of, gone
 
 pytestmark = [
@@ -113,26 +113,50 @@ async def call(http: Any, url: str, tool: str, **arguments: Any) -> dict[str, An
     return json.loads(text)["result"]
 
 
+def workers_of(pid: int) -> list[int]:
+    """Those whose program has begun: before, the server waits for it."""
+    found: list[int] = []
+    for child in children_of(pid):
+        with suppress(OSError):
+            if b"vision.workers.child" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(child)
+    return found
+
+
+@contextmanager
+def standing_still(pids: list[int]) -> Iterator[None]:
+    """What they work on cannot end in there."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 async def test_a_signal_lets_the_calls_at_work_finish_and_takes_no_more(start: Start, sample_files: Any) -> None:
     server = start("--http-drain-s", "60")
     chart = data_uri(sample_files.report.parent / "chart.png", "image/png")
-    replies: list[Any] = []
+    replies: list[dict[str, Any]] = []
 
     async def ask() -> None:
-        async with Client(f"{server.url}/mcp", mode=MODERN) as asking:
-            replies.append(await asking.call_tool("extract_text", {"source": chart}))
+        # Plainly: the SDK's client asks for the tools after its first result, when nobody may be there any more.
+        replies.append(await call(http, server.url, "extract_text", source=chart))
 
     async with client() as http, anyio.create_task_group() as group:
         group.start_soon(ask)
         with anyio.fail_after(60):
-            while not children_of(server.process.pid):
+            while not (workers := workers_of(server.process.pid)):
                 await anyio.lowlevel.checkpoint()
-        server.process.send_signal(signal.SIGTERM)
-        await anyio.to_thread.run_sync(server.await_line, "ending when 1 calls are done")
-        assert (await http.get(f"{server.url}/health")).json() == {"status": "draining"}
-        refused = await call(http, server.url, "manage_model", action="status")
-        assert json.loads(refused["content"][0]["text"])["error"]["code"] == "busy"
-    assert replies[0].structured_content["lines"]
+        with standing_still(workers):
+            server.process.send_signal(signal.SIGTERM)
+            await anyio.to_thread.run_sync(server.await_line, "ending when 1 calls are done")
+            assert (await http.get(f"{server.url}/health")).json() == {"status": "draining"}
+            refused = await call(http, server.url, "manage_model", action="status")
+            assert json.loads(refused["content"][0]["text"])["error"]["code"] == "busy"
+            assert not replies
+    assert replies[0]["structuredContent"]["lines"]
     assert await anyio.to_thread.run_sync(server.process.wait, 10) == 0
 
 
