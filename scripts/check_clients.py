@@ -34,6 +34,7 @@ PACKAGES = {
     "@anthropic-ai/claude-code": "2.1.330",
     "@openai/codex": "0.169.0",
     "@google/gemini-cli": "0.61.0",
+    "@anthropic-ai/mcpb": "2.1.2",
     conformance.PACKAGE: conformance.VERSION,
 }
 SERVER = str(Path(sys.executable).parent / "internvl-mcp")
