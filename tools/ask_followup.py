@@ -80,7 +80,7 @@ async def _looked_again(
     assert tool.run is not None
     asked = Asked(tool.name, arguments, before)
     call = replace(expecting(service, call, before), asked=asked)
-    await unchanged(service, call)
+    await unchanged(service, call, arguments)
     try:
         found = await tool.run(service, tool.parameters.model_validate(arguments), call)
     except PasswordRequired as e:

@@ -15,7 +15,7 @@ from vision.engine.answer import Answer
 from vision.engine.choice import Choice
 from vision.errors import VisionError
 from vision.prompts.prompt import Prompt
-from vision.retaking import with_clipboard
+from vision.retaking import for_later
 from vision.service import VisionService
 
 _EMBEDDED = "the embedded engine: it reads text and measures pixels"
@@ -177,8 +177,8 @@ async def _kept(
 
 def _begun(service: VisionService, call: Call, asked: Asked, sources: Sequence[SourceFacts]) -> Conversation:
     facts = tuple(source.model_dump(mode="json") for source in sources)
-    arguments = with_clipboard(service, asked.arguments, facts)
-    return Conversation(asked.tool, arguments, facts, call.working_directory or service.working_directory)
+    arguments, digests = for_later(service, call, asked.arguments, {source.sha256 for source in sources})
+    return Conversation(asked.tool, arguments, facts, call.working_directory or service.working_directory, digests)
 
 
 def _lasting(kept: Kept) -> tuple[str, ...]:

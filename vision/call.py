@@ -38,7 +38,8 @@ class Call:
     """`within_s`: how long the work may take, whenever its client gets a reply. `progress(done, total, message)`.
     `client_roots()` asks the client which folders it works in. `owner`: whose it is; conversations are kept apart by
     it. `working_directory`: where relative paths start; None: the service's own. `asked`: None where no conversation
-    shall come of it. `expects`: the sha256 that a source, by what it is opened as, must still have.
+    shall come of it. `expects`: the sha256 that a source, by what it is opened as, must still have; `opened`: the
+    sha256 that each source had that was opened so far.
     """
 
     within_s: float
@@ -48,6 +49,7 @@ class Call:
     working_directory: Path | None = None
     asked: Asked | None = None
     expects: Mapping[str, str] = field(default_factory=dict)
+    opened: dict[str, str] = field(default_factory=dict, repr=False)
     started: float = field(default_factory=time.monotonic)
 
     @property

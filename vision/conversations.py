@@ -30,7 +30,8 @@ logger = logging.getLogger("internvl_mcp")
 @dataclass(frozen=True)
 class Conversation:
     """`tool`, `arguments`: the call that it began with, as JSON values. `sources`: what a result says of them, as JSON
-    values with name and sha256. `folder`: where relative names start. `turns`: questions asked.
+    values with name and sha256. `digests`: the sha256 of those that can be opened again, by how `arguments` name them.
+    `folder`: where relative names start. `turns`: questions asked.
 
     `messages`: all turns with a model, its answer last; none where no model has answered yet. `max_tiles`: how its
     pictures are cut. `variant`: the model that answered last. `id`: None until it is kept. `from_disk`: whether another
@@ -41,6 +42,7 @@ class Conversation:
     arguments: dict[str, Any] = field(repr=False)
     sources: tuple[dict[str, Any], ...]
     folder: Path
+    digests: dict[str, str] = field(default_factory=dict, repr=False)
     turns: int = 1
     messages: tuple[Message, ...] = ()
     max_tiles: int = 1
@@ -152,6 +154,7 @@ def _write(
         "tool": conversation.tool,
         "arguments": {name: value for name, value in conversation.arguments.items() if name != "password"},
         "sources": conversation.sources,
+        "digests": conversation.digests,
         "folder": str(conversation.folder),
         "messages": messages,
         "max_tiles": conversation.max_tiles,
@@ -185,6 +188,7 @@ def _read(
         arguments=contents["arguments"],
         sources=tuple(contents["sources"]),
         folder=Path(contents["folder"]),
+        digests=contents["digests"],
         turns=row["turns"],
         messages=tuple(Message.model_validate(message) for message in messages),
         max_tiles=contents["max_tiles"],

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Container, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vision.access.opened import this_host
-from vision.access.source import ClipboardSource, DataSource, FileSource, UrlSource, parse_source, shown_url
+from vision.access.source import ClipboardSource, DataSource, FileSource, Source, parse_source
 from vision.call import Call
 from vision.chat.types import ImagePart, Message, Origin
 from vision.conversations import Conversation
-from vision.errors import SourceUnreadable
+from vision.errors import SourceUnreadable, VisionError
 from vision.prompts.video import Frame
 from vision.service import Media, VisionService
 
@@ -23,20 +23,21 @@ from vision.service import Media, VisionService
 _MOMENT_S = 0.002
 
 
-def with_clipboard(
-    service: VisionService, arguments: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """A call's arguments for later: what was on the clipboard takes the place of the word for it."""
-    seen = next((source["sha256"] for source in sources if source["name"] == "clipboard"), None)
-    data = None if seen is None else service.from_clipboard(seen)
-    if data is None:
-        return dict(arguments)
-    uri = f"data:;base64,{base64.b64encode(data).decode()}"
+def for_later(
+    service: VisionService, call: Call, arguments: Mapping[str, Any], seen: Container[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A call's arguments for later, what was on the clipboard in the place of the word for it; and the sha256 of each
+    source in them that was `seen`, by its sha256, and is not in them itself. Some of several may have failed.
+    """
+    sources = [_lasting(service, call, source) for source in sources_of(arguments)]
+    elsewhere = [s for s in sources if call.opened.get(s, "") in seen and not isinstance(_parsed(s), DataSource)]
+    return _with_sources(arguments, sources), {source: call.opened[source] for source in elsewhere}
 
-    def lasting(source: str) -> str:
-        return uri if isinstance(parse_source(source, this_host()), ClipboardSource) else source
 
-    return _with_sources(arguments, [lasting(source) for source in sources_of(arguments)])
+def _lasting(service: VisionService, call: Call, source: str) -> str:
+    seen = call.opened.get(source)
+    data = service.from_clipboard(seen) if seen and isinstance(_parsed(source), ClipboardSource) else None
+    return source if data is None else f"data:;base64,{base64.b64encode(data).decode()}"
 
 
 def sources_of(arguments: Mapping[str, Any]) -> list[str]:
@@ -53,14 +54,14 @@ def arguments_here(service: VisionService, call: Call, conversation: Conversatio
 def expecting(service: VisionService, call: Call, conversation: Conversation) -> Call:
     """The call, for which a source of the conversation that has changed is an error."""
     here = _Here(service, call, conversation)
-    return replace(call, expects={here.place(source): sha256 for source, sha256 in _seen(conversation)})
+    return replace(call, expects={here.place(source): sha256 for source, sha256 in conversation.digests.items()})
 
 
-async def unchanged(service: VisionService, call: Call) -> None:
-    """Raises where one of several sources that the call expects has changed or is gone: a tool that is given several
-    would do without it.
+async def unchanged(service: VisionService, call: Call, arguments: Mapping[str, Any]) -> None:
+    """Raises where one of several sources has changed from what the call expects, or is gone: a tool that is given
+    several would do without it.
     """
-    for place in call.expects if len(call.expects) > 1 else ():
+    for place in call.expects if len(sources_of(arguments)) > 1 else ():
         with await service.open(place, call):
             await call.progress(0, None, "looking whether what was seen is still there")
 
@@ -77,9 +78,7 @@ async def messages_again(service: VisionService, call: Call, conversation: Conve
     here = _Here(service, call, conversation)
     call = expecting(service, call, conversation)
     wanted: dict[str, list[Origin]] = {
-        here.place(source): []
-        for source, _ in _seen(conversation)
-        if isinstance(parse_source(source, this_host()), FileSource)
+        here.place(source): [] for source in conversation.digests if isinstance(_parsed(source), FileSource)
     }
     for part in _references(conversation):
         wanted.setdefault(here.place(part.source), []).append(part)
@@ -101,32 +100,19 @@ class _Here:
         self._same = self._folder == (call.working_directory or service.working_directory)
 
     def place(self, source: str) -> str:
-        parsed = parse_source(source, this_host())
+        parsed = _parsed(source)
         if self._same or not isinstance(parsed, FileSource):
             return source
         path = parsed.candidates[-1]
         return source if Path(path).is_absolute() else str(self._folder / path)
 
 
-def _seen(conversation: Conversation) -> Iterator[tuple[str, str]]:
-    """Each source that was seen, as the client named it, with its sha256. Some of several may have failed."""
-    facts = iter(conversation.sources)
-    seen = next(facts, None)
-    for source in sources_of(conversation.arguments):
-        if seen is not None and _name(source) == seen["name"]:
-            if not isinstance(parse_source(source, this_host()), DataSource):
-                yield source, seen["sha256"]
-            seen = next(facts, None)
-
-
-def _name(source: str) -> str:
-    """As results name it."""
-    parsed = parse_source(source, this_host())
-    if isinstance(parsed, FileSource):
-        return parsed.shown
-    if isinstance(parsed, UrlSource):
-        return shown_url(parsed.url)
-    return "data:" if isinstance(parsed, DataSource) else "clipboard"
+def _parsed(source: str) -> Source | None:
+    """None for what cannot be meant, or is never opened: one of several sources may be so."""
+    try:
+        return parse_source(source, this_host())
+    except VisionError:
+        return None
 
 
 def _with_sources(arguments: Mapping[str, Any], sources: list[str]) -> dict[str, Any]:

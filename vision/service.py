@@ -213,6 +213,7 @@ class VisionService:
         if opened.name == "clipboard":
             self._clipboard.put(opened.sha256, opened.file.read(), opened.size)
             opened.file.seek(0)
+        call.opened[source] = opened.sha256
         return Media(opened, sniff_file(opened.file), self._open_sources.release, source)
 
     def from_clipboard(self, sha256: str) -> bytes | None:

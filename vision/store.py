@@ -26,7 +26,7 @@ Work = Callable[[sqlite3.Connection], T]
 logger = logging.getLogger("internvl_mcp")
 
 # In the file's name: servers of different versions leave each other's files alone, and what is kept is short-lived.
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, updated REAL NOT NULL, size INTEGER NOT NULL, evictable INTEGER NOT NULL,

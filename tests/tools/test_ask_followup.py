@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -15,7 +15,7 @@ from tools.catalogue import TOOLS
 from vision.call import Call
 from vision.chat.types import ImagePart
 from vision.config import Settings
-from vision.errors import AccessDenied, InvalidArgument, PasswordRequired, SourceUnreadable
+from vision.errors import AccessDenied, InvalidArgument, PasswordRequired, SourceNotFound, SourceUnreadable
 from vision.service import VisionService
 
 pytestmark = pytest.mark.anyio
@@ -217,6 +217,65 @@ async def test_the_clipboard_s_picture_is_kept_whatever_is_on_it_later(
     on_it[0] = (sample_files.chart.parent / "screenshot-en.png").read_bytes()
     again = await ask(server(tmp_path), "ask_followup", conversation_id=began.conversation_id, question="And?")
     assert again.model_dump()["text"] == began.text and again.sources == began.sources
+
+
+@pytest.mark.parametrize("modelled", [False, True], ids=["embedded", "model"])
+async def test_a_source_of_several_that_cannot_be_meant_leaves_the_others_to_be_asked_about(
+    server: Callable[..., VisionService], sample_files: Any, tmp_path: Path, modelled: bool
+) -> None:
+    def model() -> ScriptedModel | None:
+        return ScriptedModel(says("Yes.")) if modelled else None
+
+    (tmp_path / "a.png").write_bytes(sample_files.chart.read_bytes())
+    service = server(tmp_path, model())
+    began = await ask(service, "describe_image", sources=["a.png", "ftp://x/b.png"])
+    for there in (service, server(tmp_path, model())):
+        again = await ask(there, "ask_followup", conversation_id=began.conversation_id, question="And?")
+        assert again.sources == began.sources and (again.answer is not None) == modelled
+
+
+@pytest.mark.parametrize("modelled", [False, True], ids=["embedded", "model"])
+async def test_a_file_beside_the_clipboard_that_has_changed_is_one_clear_error(
+    server: Callable[..., VisionService],
+    sample_files: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    modelled: bool,
+) -> None:
+    async def read(*_: Any) -> bytes:
+        return sample_files.chart.read_bytes()
+
+    def model() -> ScriptedModel | None:
+        return ScriptedModel() if modelled else None
+
+    monkeypatch.setattr("vision.access.opened.read_clipboard", read)
+    (tmp_path / "a.png").write_bytes(sample_files.chart.read_bytes())
+    began = await ask(server(tmp_path, model()), "describe_image", sources=["clipboard", "a.png"])
+    (tmp_path / "a.png").write_bytes((sample_files.chart.parent / "screenshot-en.png").read_bytes())
+    with pytest.raises(SourceUnreadable, match=r"a\.png has changed"):
+        await ask(server(tmp_path, model()), "ask_followup", conversation_id=began.conversation_id, question="And?")
+
+
+async def test_two_addresses_that_are_shown_alike_are_kept_apart(
+    server: Callable[..., VisionService], sample_files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, found = (f"https://pictures.example/show?picture={number}" for number in (1, 2))
+    there = {found: sample_files.chart}
+
+    async def fetch(url: str, *_: Any) -> BinaryIO:
+        if url not in there:
+            raise SourceNotFound("There is no such picture.", "Look at the address.")
+        return there[url].open("rb")
+
+    monkeypatch.setattr("vision.access.fetch.fetch", fetch)
+    service = server(tmp_path)
+    began = await ask(service, "describe_image", sources=[gone, found])
+    there[gone] = sample_files.chart.parent / "screenshot-en.png"
+    again = await ask(service, "ask_followup", conversation_id=began.conversation_id, question="And?")
+    assert again.sources[-1:] == began.sources
+    there[found] = there[gone]
+    with pytest.raises(SourceUnreadable, match="has changed"):
+        await ask(service, "ask_followup", conversation_id=began.conversation_id, question="And?")
 
 
 async def test_a_page_behind_a_password_is_kept_and_its_password_is_not(

@@ -24,6 +24,7 @@ def conversation(size: int, turns: int = 1, origin: Origin | None = None, **chan
         arguments={"sources": ["a.png"], "detail": "brief"},
         sources=({"name": "a.png", "sha256": "0" * 64},),
         folder=Path("/here"),
+        digests={"a.png": "0" * 64},
         turns=turns,
         messages=(first, *[more] * (turns - 1)),
         max_tiles=12,
@@ -116,7 +117,7 @@ async def test_pictures_that_must_be_kept_are_bounded_and_go_with_the_longest_un
     monkeypatch.setattr("vision.store._SWEEP_EVERY_S", -1.0)
     kept = Conversations(store(tmp_path))
     keys = [await kept_in(kept, conversation(10_000)) for _ in range(6)]
-    with sqlite3.connect(tmp_path / "store-2.sqlite3") as connection:
+    with sqlite3.connect(tmp_path / "store-3.sqlite3") as connection:
         left = [key for (key,) in connection.execute("SELECT id FROM conversations")]
         pictures = connection.execute("SELECT DISTINCT conversation FROM pictures").fetchall()
     connection.close()
