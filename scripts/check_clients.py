@@ -35,6 +35,7 @@ PACKAGES = {
     "@openai/codex": "0.169.0",
     "@google/gemini-cli": "0.61.0",
     "@anthropic-ai/mcpb": "2.1.2",
+    "@github/copilot": "1.0.102",
     conformance.PACKAGE: conformance.VERSION,
 }
 SERVER = str(Path(sys.executable).parent / "internvl-mcp")
