@@ -15,6 +15,7 @@ from vision.variants.ranking import Rank, rank
 
 MIB = 1 << 20
 MIN_CAPABILITY = (7, 0)  # Volta: some builds of torch still have it, and float16 is fast from here on
+MIN_CUDA = (12, 0)  # the oldest driver that runs a build of torch 2.9 or later, which are for CUDA 12.6 and on
 _INT8_CAPABILITY = (7, 5)  # LLM.int8 multiplies on the tensor cores of Turing and later
 
 # Rungs of a ladder: each takes at least as much as the one below in every respect, so it also costs at least as much.
@@ -69,9 +70,16 @@ class Group(NamedTuple):
 
 def unusable(gpu: Gpu) -> str | None:
     """Why a GPU cannot be used at all."""
-    if not before(gpu, MIN_CAPABILITY):
-        return None
-    return f"its compute capability is below {MIN_CAPABILITY[0]}.{MIN_CAPABILITY[1]}, which torch no longer supports"
+    if before(gpu, MIN_CAPABILITY):
+        return (
+            f"its compute capability is below {MIN_CAPABILITY[0]}.{MIN_CAPABILITY[1]}, which torch no longer supports"
+        )
+    if gpu.driver_cuda is not None and gpu.driver_cuda < MIN_CUDA:
+        return (
+            f"its driver runs CUDA {gpu.driver_cuda[0]}.{gpu.driver_cuda[1]} at the most, and torch needs "
+            f"{MIN_CUDA[0]}.{MIN_CUDA[1]} or later: update NVIDIA's driver"
+        )
+    return None
 
 
 def before(gpu: Gpu, capability: tuple[int, int]) -> bool:

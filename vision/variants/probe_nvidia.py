@@ -37,7 +37,9 @@ def nvidia_gpus(
         return []
     try:
         seen = _visible(_all(nvml, notes), environment.get("CUDA_VISIBLE_DEVICES"), notes)
-        return [gpu for i, found in enumerate(seen) if (gpu := _gpu(nvml, found, i, ram, notes))]
+        cuda = _driver_cuda(nvml) if seen else None
+        gpus = [gpu for i, found in enumerate(seen) if (gpu := _gpu(nvml, found, i, ram, notes))]
+        return [gpu.model_copy(update={"driver_cuda": cuda}) for gpu in gpus]
     except nvml.NVMLError as e:
         notes.append(f"NVIDIA GPUs cannot be asked: {e}")
         return []
@@ -122,6 +124,15 @@ def _gpu(nvml: Any, found: _Found, index: int, ram: tuple[int | None, int | None
         bf16=capability >= (8, 0),
         mig=found.mig,
     )
+
+
+def _driver_cuda(nvml: Any) -> tuple[int, int] | None:
+    """The newest CUDA version that the driver runs; NVML counts 1000 * major + 10 * minor."""
+    try:
+        version = int(nvml.nvmlSystemGetCudaDriverVersion_v2())
+    except nvml.NVMLError:
+        return None
+    return version // 1000, version % 1000 // 10
 
 
 def _capability(nvml: Any, found: _Found) -> tuple[int, int]:

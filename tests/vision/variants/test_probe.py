@@ -29,8 +29,9 @@ class FakeNvml:
     NVMLError = NvmlError
     NVMLError_LibraryNotFound = LibraryNotFound
 
-    def __init__(self, *cards: Any, missing: type[NvmlError] | None = None) -> None:
+    def __init__(self, *cards: Any, missing: type[NvmlError] | None = None, cuda: int | None = 13000) -> None:
         self.cards = cards
+        self.cuda = cuda
         self.missing = missing
         self.open = 0
 
@@ -41,6 +42,11 @@ class FakeNvml:
 
     def nvmlShutdown(self) -> None:
         self.open -= 1
+
+    def nvmlSystemGetCudaDriverVersion_v2(self) -> int:
+        if self.cuda is None:
+            raise NvmlError("not supported")
+        return self.cuda
 
     def nvmlDeviceGetCount(self) -> int:
         return len(self.cards)
@@ -103,6 +109,12 @@ def test_gpus_are_reported_with_what_is_free():
     assert (first.index, first.name, first.free_bytes, first.compute_capability) == (0, "a", 20 * GIB, (8, 9))
     assert first.bf16 and not second.bf16 and found.kind == "cuda"
     assert nvml.open == 0
+
+
+@pytest.mark.parametrize(("told", "version"), [(12040, (12, 4)), (13000, (13, 0)), (None, None)])
+def test_the_drivers_cuda_version_is_reported_where_it_tells(told: int | None, version: tuple[int, int] | None):
+    (found,) = probe(around(FakeNvml(card("a"), cuda=told))).gpus
+    assert found.driver_cuda == version
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,15 @@ def test_a_full_gpu_leaves_the_cpu():
     assert any("no GPU here has room" in reason for reason in found.reasons)
 
 
+def test_a_gpu_whose_driver_is_too_old_for_torch_is_not_used_and_that_is_said():
+    here = machine(24, ram=16)
+    old = here.gpus[0].model_copy(update={"driver_cuda": (11, 4)})
+    found = plan(here.model_copy(update={"gpus": (old,)}))
+    assert found.device == "cpu" and any("CUDA 11.4" in reason for reason in found.reasons)
+    new = old.model_copy(update={"driver_cuda": (12, 4)})
+    assert plan(here.model_copy(update={"gpus": (new,)})).device == "cuda"
+
+
 def test_an_old_gpu_is_not_used_and_named():
     found = plan(machine(24, capability=(6, 1), ram=16))
     assert found.device == "cpu"
