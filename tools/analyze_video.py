@@ -23,7 +23,8 @@ from vision.engine.choice import Choice
 from vision.media.video_text import merge_text
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
 from vision.prompts.video import Frame, VideoPrompt, ask_video
-from vision.service import FrameText, VisionService
+from vision.seen import FrameText
+from vision.service import VisionService
 from vision.types import Box, Frozen, TextLine
 
 _OVERHEAD_TOKENS = 900

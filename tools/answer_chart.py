@@ -21,7 +21,8 @@ from vision.call import Call
 from vision.chat.types import ImagePart
 from vision.engine.choice import Choice
 from vision.prompts.charts import TILES, ask_chart, chart_table
-from vision.service import Picture, VisionService
+from vision.seen import Picture
+from vision.service import VisionService
 from vision.types import Box, Frozen, PageText, TextLine
 
 _OVERHEAD_TOKENS = 700

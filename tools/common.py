@@ -10,7 +10,7 @@ from pydantic import Field
 from tools.result import SourceFacts
 from vision.engine.choice import Choice
 from vision.reading import ReadPage
-from vision.service import Media
+from vision.seen import Media
 from vision.types import Box, PageText, TextLine
 
 Source = Annotated[

@@ -17,7 +17,8 @@ from vision.engine.choice import Choice
 from vision.errors import VisionError
 from vision.prompts.documents import TILES, ask_pages, transcribe_page, without_fence
 from vision.reading import ReadPage
-from vision.service import Media, Shown, VisionService
+from vision.seen import Media, Shown
+from vision.service import VisionService
 
 # Pages shown for one question. Four pages of nine tiles are about 10,000 tokens, and on a CPU one page is all the time.
 _MOST_PAGES, _MOST_PAGES_CPU = 4, 1

@@ -29,7 +29,8 @@ from vision.call import Call
 from vision.chat.types import ImagePart
 from vision.prompts.documents import TILES, transcribe
 from vision.reading import ReadPage, read_pages
-from vision.service import Media, VisionService
+from vision.seen import Media
+from vision.service import VisionService
 from vision.types import TextLine, TextTable
 
 # What a reply spends on its other parts: engine, source, notices.

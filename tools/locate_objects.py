@@ -28,7 +28,8 @@ from vision.call import Call
 from vision.engine.choice import Choice
 from vision.prompts.grounding import TILES, Grounding, locate, read_grounding
 from vision.reading import ReadPage, read_pages
-from vision.service import Media, Shown, VisionService
+from vision.seen import Media, Shown
+from vision.service import VisionService
 from vision.types import Box, Frozen, PageText, TextLine
 
 # Alike enough to be the same words with a letter or two misread, found by trying pairs of UI labels.

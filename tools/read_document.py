@@ -18,7 +18,8 @@ from tools.tool import Parameters, Tool
 from vision.call import Call
 from vision.engine.choice import Choice
 from vision.reading import ReadPage, read_pages
-from vision.service import Media, VisionService
+from vision.seen import Media
+from vision.service import VisionService
 from vision.types import Frozen, TextTable
 
 _OVERHEAD_TOKENS = 800

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from tools.result import ToolResult
-from vision.service import Call, VisionService
+from vision.call import Call
+from vision.service import VisionService
 
 
 class Parameters(BaseModel):

@@ -13,7 +13,8 @@ from typing import Literal
 from vision.call import Call
 from vision.errors import InvalidArgument
 from vision.media.document_pages import DocumentPage, page_from_ocr, parse_pages
-from vision.service import Media, Picture, VisionService
+from vision.seen import Media, Picture
+from vision.service import VisionService
 from vision.types import Box
 from vision.workers.jobs import DocumentItem
 

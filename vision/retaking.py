@@ -17,7 +17,8 @@ from vision.chat.types import ImagePart, Message, Origin
 from vision.conversations import Conversation
 from vision.errors import SourceUnreadable, VisionError
 from vision.prompts.video import Frame
-from vision.service import Media, VisionService
+from vision.seen import Media
+from vision.service import VisionService
 
 # A frame is looked for in so much of the video: less than the time to the next one at 400 frames a second.
 _MOMENT_S = 0.002

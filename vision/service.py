@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
@@ -20,14 +19,15 @@ from vision.access.opened import OpenedSource, open_source
 from vision.access.policy import AccessPolicy
 from vision.cache import ByteBoundedCache
 from vision.call import Call
-from vision.chat.types import ImagePart, Origin
+from vision.chat.types import ImagePart
 from vision.config import MIB, Settings
 from vision.engine.engine import Engine
 from vision.errors import AccessDenied, LimitExceeded, SourceUnreadable, UnsupportedMedia
-from vision.media.sniff import MediaKind, sniff_file
+from vision.media.sniff import sniff_file
 from vision.media.tile_grid import TILE_SIDE, Fit, fitted_size
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
 from vision.prompts.video import Frame
+from vision.seen import FrameText, Media, Picture, Shown
 from vision.types import Box, PageText, TextLine, TextTable
 from vision.workers import jobs
 from vision.workers.pool import Results, WorkerPool, acquire
@@ -49,57 +49,6 @@ _LOOK_SHARE, _LOOK_TIMEOUT_SHARE = 0.5, 0.85
 _PAGE_DPI = 200.0
 # Pictures that may move: analyze_video takes them, whatever sniffing calls them.
 ANIMATED = ("gif", "webp", "png")
-
-
-@dataclass(frozen=True)
-class Media:
-    """An opened source and what it is. Close it with `with`: only so many may be open at once. `source`: as named."""
-
-    opened: OpenedSource
-    kind: MediaKind
-    release: Callable[[], None]
-    source: str
-
-    def origin(self, page: int = 1, region: Box | None = None, time_s: float | None = None) -> Origin | None:
-        """Of a picture of it; None for what cannot be found again."""
-        if self.opened.name in ("data:", "clipboard"):
-            return None
-        return Origin(source=self.source, sha256=self.opened.sha256, page=page, region=region, time_s=time_s)
-
-    def __enter__(self) -> Media:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.opened.file.close()
-        self.release()
-
-
-@dataclass(frozen=True)
-class FrameText:
-    """The text on one frame of a video, boxes in pixels as shown; None where there was no time left to read it."""
-
-    time_s: float
-    lines: tuple[TextLine, ...] | None
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A decoded picture or region: facts, and its RGB pixels."""
-
-    info: jobs.PictureItem
-    pixels: bytearray
-    key: str
-    origin: Origin | None
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A picture as a model gets it. `region`: the part of the original that it shows: pixels, for a page points."""
-
-    part: ImagePart
-    region: Box
 
 
 class VisionService:

@@ -19,7 +19,7 @@ from vision.call import Call
 from vision.config import Settings
 from vision.engine.engine import Engine
 from vision.media.video_types import Chapter, Shot, Subtitle, VideoFacts, Watched
-from vision.service import FrameText
+from vision.seen import FrameText
 from vision.types import TextLine
 
 pytestmark = pytest.mark.anyio
