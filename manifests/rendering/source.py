@@ -1,0 +1,64 @@
+"""What the files are made from: the descriptor, the version and the tool list of a checkout."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = ROOT / "manifests" / "plugins" / "internvl-mcp"
+SKILL = PLUGIN / "skills" / "internvl-vision" / "SKILL.md"
+AGENT_PLUGIN = ROOT / "manifests" / "agent-plugins" / "internvl-mcp"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool as the server lists it; `gives` is the first sentence of its description."""
+
+    name: str
+    gives: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """manifests/descriptor.json, and the version that every file has to name."""
+
+    version: str
+    texts: Mapping[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.texts[key]
+
+    @property
+    def launcher(self) -> list[str]:
+        """The command of files that are shared: the npm launcher, of the same version as the file.
+
+        npx, because clients give a server 10 to 30 seconds to answer, and the launcher answers at once while it sets
+        up the Python part; uvx would first fetch all of it. With the version, because npx keeps what it once fetched
+        for a name without one, and never looks again.
+        """
+        return ["npx", "-y", f"{self['npm']}@{self.version}"]
+
+    def server(self) -> dict[str, Any]:
+        """The server's entry as most clients write it."""
+        command, *arguments = self.launcher
+        return {"command": command, "args": arguments}
+
+
+def told() -> Told:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    texts = json.loads((ROOT / "manifests" / "descriptor.json").read_text(encoding="utf-8"))
+    return Told(version=project["version"], texts=texts)
+
+
+def tools() -> tuple[Tool, ...]:
+    listed = json.loads((ROOT / "mcp_server" / "tool_list.json").read_text(encoding="utf-8"))
+    return tuple(Tool(tool["name"], tool["description"].split(". ")[0].rstrip(".") + ".") for tool in listed)
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
