@@ -16,6 +16,7 @@ from vision.errors import LimitExceeded
 from vision.host.batch import Row
 from vision.host.caches import PrefixCache
 from vision.host.decoding import Detokeniser, Sampler
+from vision.host.grammar import Grammar
 from vision.host.model import kv_of
 from vision.host.prompt import Prompt
 from vision.host.work import Work
@@ -32,11 +33,14 @@ _PREFILL_TOKENS = 2048
 
 @dataclass(frozen=True)
 class Prepared:
-    """A question whose pictures are cut; `since`: when it came, by the monotonic clock."""
+    """A question whose pictures are cut; `since`: when it came, by the monotonic clock. `grammar`: what its answer is
+    held to. An attempt that fails for want of memory has not used it yet: it is the row's from the first token on.
+    """
 
     work: Work
     prompt: Prompt
     since: float
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Admission:
             sampler=Sampler(work.ask),
             text=Detokeniser(self._model.tokenizer),
             usage=usage,
+            grammar=prepared.grammar,
         )
         return Admitted(row, cache, logits)
 

@@ -78,10 +78,6 @@ class _Host:
         plan = self._launch.spec.plan
         if wanted.model not in (None, "", plan.variant, plan.repository):
             raise UnknownVariant(f"this host runs {plan.variant}, not {wanted.model}", f"Ask for {plan.variant}.")
-        if ask.json_schema is not None:
-            raise InvalidArgument(
-                "response_format: this host does not hold an answer to a JSON Schema", "Leave response_format out."
-            )
         writer = AnswerWriter(f"chatcmpl-{secrets.token_hex(12)}", plan.variant, wanted.include_usage)
         question = self._lifecycle.begin(ask)
         return AnswerResponse(question, writer, stream=wanted.stream, done=self._lifecycle.done)
@@ -94,7 +90,7 @@ class _Host:
             "created": self._started,
             "owned_by": "internvl-mcp",
             "max_model_len": plan.context,  # as vLLM tells it
-            "internvl": {"json_schema": False, "tile_side": await anyio.to_thread.run_sync(self._tile_side)},
+            "internvl": {"json_schema": True, "tile_side": await anyio.to_thread.run_sync(self._tile_side)},
         }
         return JSONResponse({"object": "list", "data": [model]})
 

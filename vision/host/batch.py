@@ -15,6 +15,7 @@ from vision.chat.types import Delta, Finished, Usage
 from vision.errors import ModelFailed
 from vision.host.caches import KV
 from vision.host.decoding import Detokeniser, Sampler, likeliest, repeats_itself
+from vision.host.grammar import Grammar
 from vision.host.model import kv_of
 from vision.host.prompt import Prompt
 from vision.host.work import Work
@@ -31,7 +32,9 @@ End = Finished | ModelFailed
 
 @dataclass
 class Row:
-    """One answer in the making. `tokens`: what was picked so far; the last of them is not in the cache yet."""
+    """One answer in the making. `tokens`: what was picked so far; the last of them is not in the cache yet. `grammar`:
+    what the answer is held to.
+    """
 
     work: Work
     prompt: Prompt
@@ -40,6 +43,7 @@ class Row:
     sampler: Sampler
     text: Detokeniser
     usage: Usage
+    grammar: Grammar | None = None
     tokens: list[int] = field(default_factory=list)
 
     @property
@@ -57,6 +61,8 @@ class Row:
         self.tokens.append(token)
         if token in self.ends:
             return self._finish("stop")
+        if self.grammar is not None and (error := self.grammar.take(token)) is not None:
+            return error
         if piece := self.text.push(token):
             self.work.emit(Delta(text=piece))
         if len(self.tokens) >= self.room:
@@ -73,7 +79,13 @@ class Row:
 
 
 def pick(rows: list[Row], logits: torch.Tensor) -> list[int | None]:
-    """The next token of each row; `logits` (rows, vocabulary). None where there are no numbers to pick by."""
+    """The next token of each row; `logits` (rows, vocabulary). None where there are no numbers to pick by.
+
+    What a row's grammar bars is struck out of `logits`.
+    """
+    for place, row in enumerate(rows):
+        if row.grammar is not None:
+            row.grammar.hold(logits[place])
     return [
         row.sampler.draw(logits[place]) if row.sampler.draws and token is not None else token
         for place, (row, token) in enumerate(zip(rows, likeliest(logits), strict=True))

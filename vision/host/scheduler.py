@@ -16,6 +16,7 @@ from vision.chat.host_spec import HostSpec
 from vision.chat.types import Stage
 from vision.errors import BY_CODE, ModelFailed, VisionError
 from vision.host.admission import Prepared
+from vision.host.grammar import Grammars
 from vision.host.loop import Loop
 from vision.host.model import Interrupted, Model, load
 from vision.host.prompt import build
@@ -40,6 +41,7 @@ class Scheduler:
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="generator", daemon=True)
         self._helper = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._grammars = Grammars()  # the helper's
 
     def start(self) -> None:
         self._thread.start()
@@ -103,7 +105,10 @@ class Scheduler:
             if not work.cancelled:
                 wanted = work.ask.max_tiles or self._spec.own.max_tiles
                 tiles = min(wanted, self._spec.own.max_tiles)
-                outcome = Prepared(work, build(work.ask.messages, model.tokenizer, model.tile, tiles), since)
+                schema = work.ask.json_schema
+                grammar = None if schema is None else self._grammars.begin(schema, model)
+                prompt = build(work.ask.messages, model.tokenizer, model.tile, tiles)
+                outcome = Prepared(work, prompt, since, grammar)
         except VisionError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001 - the outermost handler of this thread: the question needs an end
