@@ -215,6 +215,7 @@ def _entry(start_s: float, end_s: float, kind: str, text: str) -> TimelineEntry:
 async def run(service: VisionService, parameters: AnalyzeVideoParameters, call: Call) -> AnalyzeVideoResult:
     given_frames = "max_frames" in parameters.model_fields_set
     parameters, start = _CURSORS.resume(parameters, parameters.cursor)
+    call = call.made_with(parameters.model_dump(mode="json", exclude_unset=True))
     choice = await service.engine.choice()
     # A cursor goes on with the timeline; only a question asks the model again.
     asking = choice.model is not None and (parameters.cursor is None or parameters.question is not None)

@@ -5,7 +5,7 @@ there is without a model.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -111,7 +111,10 @@ async def _ask(
     question, wants_table = parameters.question, parameters.output == "table"
     if not wants_table:
         return await ask(service, call, ask_chart(shown, question, tiles), [facts]), None
-    asked = await ask(service, call, chart_table(shown, question, tiles), [facts], share=0.6 if question else 1.0)
+    # The conversation goes on from the answer to the question, where there is one, not from the table too.
+    for_table = replace(call, asked=None) if question else call
+    share = 0.6 if question else 1.0
+    asked = await ask(service, for_table, chart_table(shown, question, tiles), [facts], share=share)
     table = parse_table(asked.text or "")
     if table is not None and tokens_of(table) > service.settings.max_reply_tokens // 3:
         table = None

@@ -106,6 +106,7 @@ class _Reply:
 
 async def run(service: VisionService, parameters: ExtractTextParameters, call: Call) -> ExtractTextResult:
     parameters, start = _CURSORS.resume(parameters, parameters.cursor)
+    call = call.made_with(parameters.model_dump(mode="json", exclude_unset=True))
     choice = await service.engine.choice()
     with await service.open(parameters.source, call) as media:
         start.check(media.opened.sha256)

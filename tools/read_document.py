@@ -146,6 +146,7 @@ class _Reply:
 
 async def run(service: VisionService, parameters: ReadDocumentParameters, call: Call) -> ReadDocumentResult:
     parameters, start = _CURSORS.resume(parameters, parameters.cursor)
+    call = call.made_with(parameters.model_dump(mode="json", exclude_unset=True))
     choice = await service.engine.choice()
     tokens = service.settings.max_reply_tokens
     if parameters.question:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,10 @@ class Call:
     expects: Mapping[str, str] = field(default_factory=dict)
     opened: dict[str, str] = field(default_factory=dict, repr=False)
     started: float = field(default_factory=time.monotonic)
+
+    def made_with(self, arguments: dict[str, Any]) -> Call:
+        """The call, whose conversation begins with these arguments instead of those that its client wrote."""
+        return self if self.asked is None else replace(self, asked=replace(self.asked, arguments=arguments))
 
     @property
     def elapsed_s(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,6 +39,11 @@ def written(folder: Path) -> list[bytes]:
 async def ask(service: VisionService, tool: str, **arguments: Any) -> Any:
     found = next(each for each in TOOLS if each.name == tool)
     return await run_tool(service, found, arguments, Call(within_s=240.0))
+
+
+def with_small_replies(service: VisionService) -> VisionService:
+    service.settings = service.settings.model_copy(update={"max_reply_tokens": 800})
+    return service
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +115,48 @@ async def test_a_model_that_came_since_answers_and_goes_on(
     assert (third.answer, third.turn, third.sources) == ("Because.", 3, first.sources)
     assert len(model.asked[1].messages) == len(model.asked[0].messages) + 2
     assert any("What is it?" in getattr(part, "text", "") for part in model.asked[0].messages[-1].parts)
+
+
+@pytest.mark.parametrize("tool", ["extract_text", "read_document"])
+async def test_what_a_cursor_remembers_is_known_when_its_reply_is_asked_about(
+    server: Callable[..., VisionService], sample_files: Any, tool: str
+) -> None:
+    folder = sample_files.report.parent
+    small = with_small_replies(server(folder))
+    first = await ask(small, tool, source="report.pdf", pages="2-3")
+    assert first.next_cursor is not None
+    second = await ask(small, tool, source="report.pdf", cursor=first.next_cursor)
+    model = ScriptedModel(says("It grew."))
+    there = server(folder, model)
+    answered = await ask(there, "ask_followup", conversation_id=second.conversation_id, question="How?")
+    assert answered.answer == "It grew." and answered.used.pages and not set(answered.used.pages) - {2, 3}
+
+
+async def test_a_region_that_a_cursor_remembers_is_what_is_shown(
+    server: Callable[..., VisionService], sample_files: Any
+) -> None:
+    folder, region = sample_files.report.parent, [0, 0, 900, 700]
+    small = with_small_replies(server(folder))
+    first = await ask(small, "extract_text", source="screenshot-en.png", region=region)
+    assert first.next_cursor is not None
+    second = await ask(small, "extract_text", source="screenshot-en.png", cursor=first.next_cursor)
+    there = server(folder, ScriptedModel(says("A button.")))
+    answered = await ask(there, "ask_followup", conversation_id=second.conversation_id, question="What?")
+    assert answered.answer == "A button." and answered.used.region == tuple(region)
+
+
+async def test_a_table_and_an_answer_are_one_conversation(
+    server: Callable[..., VisionService], sample_files: Any, tmp_path: Path
+) -> None:
+    model = ScriptedModel(says("town,people\nAa,1\nBb,2"), says("Bb"), says("Two."))
+    service = server(sample_files.report.parent, model)
+    began = await ask(service, "answer_chart", source="chart.png", output="table", question="Who has most?")
+    went_on = await ask(service, "ask_followup", conversation_id=began.conversation_id, question="How many?")
+    assert (went_on.answer, went_on.turn) == ("Two.", 2)
+    assert [message.role for message in model.asked[-1].messages[1:]] == ["user", "assistant", "user"]
+    with sqlite3.connect(next((tmp_path / "state").glob("*.sqlite3"))) as connection:
+        assert connection.execute("SELECT id FROM conversations").fetchall() == [(began.conversation_id,)]
+    connection.close()
 
 
 async def test_a_result_for_which_the_model_was_not_asked_can_be_asked_about(
