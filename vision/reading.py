@@ -65,7 +65,7 @@ async def read_pages(
     numbers = parse_pages(pages or "", first.info.pages) if media.kind.format == "tiff" or pages else (1,)
     for place, number in list(enumerate(numbers))[after:]:
         picture = first if number == known else await service.picture(media, call, page=number, region=region)
-        page = await _picture_page(service, picture, number)
+        page = await _picture_page(service, picture, number, paper=media.kind.format == "tiff")
         yield ReadPage(place, len(numbers), picture.info.pages, None, page, picture.info.scale)
 
 
@@ -97,7 +97,7 @@ async def _read_if_needed(service: VisionService, media: Media, item: DocumentIt
     return ReadPage(item.place, item.total, item.page_count, item.title or None, page)
 
 
-async def _picture_page(service: VisionService, picture: Picture, number: int) -> DocumentPage:
+async def _picture_page(service: VisionService, picture: Picture, number: int, *, paper: bool) -> DocumentPage:
     page = DocumentPage(
         number=number,
         width=picture.info.width,
@@ -105,4 +105,4 @@ async def _picture_page(service: VisionService, picture: Picture, number: int) -
         needs_ocr=True,
         ocr_reason="a picture has no text layer",
     )
-    return page_from_ocr(page, await service.read_text(picture, page=number), 1.0)
+    return page_from_ocr(page, await service.read_text(picture, page=number), 1.0, paper=paper)

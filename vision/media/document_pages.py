@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from vision.errors import InvalidArgument
-from vision.media.markdown import Flow, lines_from_page_text, plain_text, to_markdown
+from vision.media.document_furniture import furniture
+from vision.media.markdown import Flow, StyledLine, lines_from_page_text, plain_text, to_markdown, turned
 from vision.types import Box, Frozen, PageText, TextLine, TextTable
 
 PageFormat = Literal["markdown", "text"]
@@ -42,7 +43,10 @@ class DocumentPage(Frozen):
     needs_ocr: bool = Field(default=False, description="the text layer does not hold what the page shows")
     ocr_reason: str | None = None
     markdown: str = Field(default="", description='empty where the page was read with format="text"')
-    text: str = ""
+    text: str = Field(default="", description="every line of the page, running heads and feet too")
+    furniture: tuple[str, ...] = Field(
+        default=(), description="running heads and feet, page numbers and margin notes, which markdown leaves out"
+    )
     text_content: PageText = PageText()
 
 
@@ -75,8 +79,10 @@ def _part_pages(part: str, spec: str, page_count: int) -> range:
     return range(first, last + 1)
 
 
-def page_from_ocr(page: DocumentPage, read: PageText, scale: float) -> DocumentPage:
+def page_from_ocr(page: DocumentPage, read: PageText, scale: float, *, paper: bool = True) -> DocumentPage:
     """The page with what OCR read on its picture instead of its text layer.
+
+    `paper`: it is a sheet that may have running heads and feet, as a screenshot has not.
 
     `scale` is the picture's pixels per point (RenderedPage.scale). Pictures turned before reading
     (`read.rotation`) carry boxes of the picture as it was given, so nothing is turned here.
@@ -92,12 +98,17 @@ def page_from_ocr(page: DocumentPage, read: PageText, scale: float) -> DocumentP
         rotation=read.rotation,
     )
     flow: Flow = lines_from_page_text(content)
+    lines = [item for item in flow if isinstance(item, StyledLine)]
+    frame = turned((0.0, 0.0, page.width, page.height), content.rotation)
+    aside = furniture(lines, (), frame, ()) if paper else []
+    body: Flow = [item for item in flow if item not in aside]
     return page.model_copy(
         update={
             "source": "ocr",
             "needs_ocr": False,
-            "markdown": to_markdown(flow, heading_ratio=OCR_HEADING_RATIO),
+            "markdown": to_markdown(body, heading_ratio=OCR_HEADING_RATIO),
             "text": plain_text(flow),
+            "furniture": tuple(line.text for line in aside),
             "text_content": content,
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,10 +20,10 @@ from vision.errors import (
     UnsupportedMedia,
     WrongPassword,
 )
+from vision.media.document_furniture import Edges, edges, furniture
 from vision.media.document_mupdf import mupdf_errors, pymupdf
 from vision.media.document_pages import DocumentInfo, DocumentPage, PageFormat
 from vision.media.document_text import (
-    Content,
     PageLines,
     distrust,
     page_content,
@@ -32,13 +32,15 @@ from vision.media.document_text import (
     ruled_tables,
     text_turn,
 )
-from vision.media.markdown import Flow, centre_inside, join_rows, plain_text, to_markdown
+from vision.media.markdown import Flow, StyledLine, centre_inside, join_rows, plain_text, to_markdown
 from vision.types import Box, PageText, TextLine, TextTable
 
 _LOCKED_HINT = "Pass the document's password in the password parameter."
 _NOT_A_DOCUMENT_HINT = "Give a PDF, XPS, EPUB, MOBI or FB2 document."
 _FORMATS = {"pdf": "PDF", "epub": "EPUB", "xps": "XPS", "mobi": "MOBI", "fb2": "FictionBook2"}
 _MAX_SIDE_PT = 1e6
+_BESIDE = (-1, 1, -2, 2)  # pages compared with for running heads: left and right pages often have their own
+_SEEN = 8  # pages whose lines are kept, so that reading on looks at each page once
 # /Rotate turns the page's own frame, in which the lines run upright, clockwise for a viewer: so far to turn it back.
 _TURN_BACK: dict[int, Literal[0, 90, 180, 270]] = {90: 270, 180: 180, 270: 90}
 
@@ -57,11 +59,20 @@ class RenderedPage:
     region: Box
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A page's lines in the page's own frame, where they run upright; `frame` is the page in it."""
+
+    lines: PageLines
+    frame: Box
+
+
 class Document:
     """Holds the file's bytes and MuPDF's state; close it, or use it as a context manager. One thread at a time."""
 
     def __init__(self, handle: pymupdf.Document, *, max_pages: int) -> None:
         self._handle = handle
+        self._seen: dict[int, _Seen] = {}
         with mupdf_errors("Opening the document"):
             self.page_count = int(handle.page_count)
         if self.page_count < 1:
@@ -112,18 +123,27 @@ class Document:
         """
         with mupdf_errors(f"Reading page {number}"):
             page = self._load(number)
-            with _upright(page) as content:
-                lines = page_lines(content)
-                reason = distrust(page, lines.text)
-                tables = ruled_tables(page) if format == "markdown" and reason is None else []
+            seen = self._look(number, page)
+            lines = seen.lines
+            reason = distrust(page, lines.text)
             if reason is not None:
                 return _page(page, number, needs_ocr=True, ocr_reason=reason)
-            flow = reading_flow(lines, tables, find_tables=format == "markdown")
+            if format == "text":
+                flow = reading_flow(lines, (), find_tables=False)
+                return _page(page, number, text=plain_text(flow), text_content=_content(flow, lines, page, number))
+            with _upright(page):
+                tables = ruled_tables(page)
+            aside = self._furniture(number, seen, tables)
+            body = reading_flow(lines.without(aside), tables, find_tables=True)
+            middle = (seen.frame[1] + seen.frame[3]) / 2
+            feet = [line for line in aside if line.box[1] > middle]
+            flow = [*(line for line in aside if line not in feet), *body, *feet]
             return _page(
                 page,
                 number,
-                markdown=to_markdown(flow) if format == "markdown" else "",
+                markdown=to_markdown(body),
                 text=plain_text(flow),
+                furniture=tuple(line.text for line in aside),
                 text_content=_content(flow, lines, page, number),
             )
 
@@ -150,6 +170,33 @@ class Document:
             rows = np.frombuffer(picture.samples_mv, dtype=np.uint8).reshape(picture.height, picture.stride)
             pixels = rows[:, : picture.width * 3].reshape(picture.height, picture.width, 3).copy()
         return RenderedPage(pixels, scale, scale * 72, (clip.x0, clip.y0, clip.x1, clip.y1))
+
+    def _look(self, number: int, page: pymupdf.Page) -> _Seen:
+        """The page's lines; those of the last few pages are known."""
+        seen = self._seen.get(number)
+        if seen is None:
+            seen = _seen(page)
+            self._seen[number] = seen
+            if len(self._seen) > _SEEN:
+                del self._seen[next(iter(self._seen))]
+        return seen
+
+    def _furniture(self, number: int, seen: _Seen, tables: Sequence[TextTable]) -> list[StyledLine]:
+        """Running heads and feet, told by the pages beside; a book that flows to any size of page has none."""
+        if self._handle.is_reflowable:
+            return []
+        free = seen.lines.without_tables(tables)
+        return furniture(free.upright, free.turned, seen.frame, [*self._beside(number)])
+
+    def _beside(self, number: int) -> Iterator[Edges]:
+        for step in _BESIDE:
+            if 1 <= number + step <= self.page_count:
+                try:
+                    with mupdf_errors(f"Reading page {number + step}"):
+                        seen = self._look(number + step, self._load(number + step))
+                except (DamagedMedia, LimitExceeded):
+                    continue  # that page's own reading tells it
+                yield edges(seen.lines.upright, seen.frame)
 
     def _load(self, number: int) -> pymupdf.Page:
         if not 1 <= number <= self.page_count:
@@ -197,29 +244,41 @@ def _kind(data: bytes) -> str:
     return "fb2" if b"<FictionBook" in head else "pdf"
 
 
-@contextmanager
-def _upright(page: pymupdf.Page) -> Iterator[Content]:
-    """The page, and its content, in a frame where its text runs from left to right; afterwards it shows as before.
+def _seen(page: pymupdf.Page) -> _Seen:
+    """The page's lines. Where the content itself is sideways, the turn is written into the page in memory."""
+    with _upright(page):
+        content = page_content(page)
+        turn = text_turn(content)
+        if not turn or page.parent is None or not page.parent.is_pdf:
+            return _Seen(page_lines(content), _frame(page))
+    shown = page.rotation
+    page.set_rotation(turn)
+    page.remove_rotation()
+    page.set_rotation((shown - turn) % 360)
+    with _upright(page):
+        return _Seen(page_lines(page_content(page)), _frame(page))
 
-    Without /Rotate MuPDF reads a table that is shown sideways as it was laid out (turned, rows and columns change
-    places and are lost). Where the content itself is sideways, the turn is written into the page in memory.
+
+def _frame(page: pymupdf.Page) -> Box:
+    return (page.rect.x0, page.rect.y0, page.rect.x1, page.rect.y1)
+
+
+@contextmanager
+def _upright(page: pymupdf.Page) -> Iterator[None]:
+    """The page in its own frame, without /Rotate; afterwards it shows as before.
+
+    With /Rotate MuPDF reads a table that is shown sideways as it was laid out (turned, rows and columns change places
+    and are lost).
     """
     if page.parent is None or not page.parent.is_pdf:
-        yield page_content(page)
+        yield
         return
     shown = page.rotation
     page.set_rotation(0)
-    turn = 0
     try:
-        content = page_content(page)
-        turn = text_turn(content)
-        if turn:
-            page.set_rotation(turn)
-            page.remove_rotation()
-            content = page_content(page)
-        yield content
+        yield
     finally:
-        page.set_rotation((shown - turn) % 360)
+        page.set_rotation(shown)
 
 
 def _scale(clip: pymupdf.Rect, dpi: float, max_pixels: int) -> float:

@@ -40,6 +40,21 @@ class PageLines:
     def text(self) -> str:
         return "".join(line.text for line in (*self.upright, *self.turned))
 
+    def without(self, lines: Sequence[StyledLine]) -> PageLines:
+        gone = {id(line) for line in lines}
+        return PageLines(
+            *(tuple(line for line in part if id(line) not in gone) for part in (self.upright, self.turned))
+        )
+
+    def without_tables(self, tables: Sequence[TextTable]) -> PageLines:
+        return self.without(
+            [
+                line
+                for line in (*self.upright, *self.turned)
+                if any(centre_inside(line.box, table.box) for table in tables)
+            ]
+        )
+
 
 def page_content(page: pymupdf.Page) -> Content:
     """MuPDF's blocks, lines and spans of the page; half of the time that reading a page's text takes."""
@@ -73,13 +88,13 @@ def reading_flow(lines: PageLines, tables: Sequence[TextTable], *, find_tables: 
     """Lines and tables in reading order, turned lines last; with find_tables, every region is searched for tables
     without rules.
     """
-    free = [line for line in lines.upright if not any(centre_inside(line.box, table.box) for table in tables)]
-    size = body_size(free) or 10.0
+    free = lines.without_tables(tables)
+    size = body_size(free.upright) or 10.0
     flow: Flow = []
-    items: list[StyledLine | TextTable] = [*free, *tables]
+    items: list[StyledLine | TextTable] = [*free.upright, *tables]
     for region in in_reading_order(items, lambda item: item.box, size):
         flow.extend(_with_borderless(region) if find_tables else region)
-    flow.extend(line for line in lines.turned if not any(centre_inside(line.box, table.box) for table in tables))
+    flow.extend(free.turned)
     return flow
 
 

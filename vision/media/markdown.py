@@ -49,7 +49,7 @@ def lines_from_page_text(page: PageText) -> Flow:
     for line in page.lines:
         table = next((table for table in page.tables if centre_inside(line.box, table.box)), None)
         if table is None:
-            box = _turned(line.box, page.rotation)
+            box = turned(line.box, page.rotation)
             flow.append(StyledLine(line.text, box, _letter_size(line.text, box)))
         elif table in pending:
             pending.remove(table)
@@ -153,7 +153,7 @@ def _starts_block(group: list[StyledLine], line: StyledLine, heading_ratio: floa
         return line.box[1] - last.box[3] > 2 * line.size or line.box[1] < last.box[1]
     # Sizes of OCR lines scatter: only a step that would make a heading parts a paragraph.
     step = max(line.size, last.size) / max(1e-6, min(line.size, last.size))
-    if step >= heading_ratio or line.bold != last.bold or _is_item(line.text):
+    if step >= heading_ratio or line.bold != last.bold or is_item(line.text):
         return True
     gap = line.box[1] - last.box[3]
     if gap > 0.75 * max(line.size, last.size) or line.box[3] < last.box[1]:
@@ -211,7 +211,7 @@ def _broken_early(group: list[StyledLine], rights: dict[int, float]) -> list[lis
 
 def _append_item(blocks: list[str], text: str) -> None:
     """List items follow each other without an empty line."""
-    if blocks and _is_item(blocks[-1].rsplit("\n", 1)[-1]):
+    if blocks and is_item(blocks[-1].rsplit("\n", 1)[-1]):
         blocks[-1] += "\n" + text
     else:
         blocks.append(text)
@@ -249,7 +249,8 @@ def _joined(texts: list[str]) -> str:
     return whole.replace("\u00ad", "")
 
 
-def _is_item(text: str) -> bool:
+def is_item(text: str) -> bool:
+    """Whether a line begins an item of a list."""
     return bool(_BULLET.match(text) or _NUMBERED.match(text))
 
 
@@ -257,7 +258,7 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _turned(box: Box, rotation: int) -> Box:
+def turned(box: Box, rotation: int) -> Box:
     """The box after turning the picture clockwise about its origin: where it lies counts, not the sign."""
     x1, y1, x2, y2 = box
     if rotation == 90:
