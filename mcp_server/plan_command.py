@@ -102,7 +102,7 @@ def _serve(options: argparse.Namespace, settings: Settings, hardware: Hardware) 
         text = ", ".join(f'"{name}": {part.model_dump_json()}' for name, part in parts.items())
         sys.stdout.write(f"{{{text}}}\n")
     else:
-        lines = ["Hardware of each machine" if options.nodes > 1 else "Hardware", *_hardware_lines(hardware), ""]
+        lines = ["Hardware of each machine" if options.nodes > 1 else "Hardware", *hardware_lines(hardware), ""]
         sys.stdout.write("\n".join(lines + report(policy, found, launch)) + "\n")
     return 0
 
@@ -123,7 +123,7 @@ def _plan(options: argparse.Namespace, settings: Settings, hardware: Hardware) -
 
 
 def _report(hardware: Hardware, policy: Policy, plan: Plan) -> list[str]:
-    lines = ["Hardware", *_hardware_lines(hardware), ""]
+    lines = ["Hardware", *hardware_lines(hardware), ""]
     lines += [f"Plan (policy {policy.goal}, {policy.use} use)", *_plan_lines(plan), ""]
     lines += ["Memory in GB", *_memory_lines(plan), ""]
     lines += ["Why", *(f"  - {reason}" for reason in plan.reasons), ""]
@@ -133,7 +133,8 @@ def _report(hardware: Hardware, policy: Policy, plan: Plan) -> list[str]:
     return [*lines, _next_step(policy, plan)]
 
 
-def _hardware_lines(hardware: Hardware) -> list[str]:
+def hardware_lines(hardware: Hardware) -> list[str]:
+    """A line for each device, the processor last, then what the probe noted."""
     rows = []
     for gpu in hardware.gpus:
         where = gpu.kind if gpu.kind == "mps" else f"{gpu.kind}:{gpu.index}"

@@ -1,8 +1,9 @@
-"""What this machine has: cores and memory this process may use."""
+"""What this machine has: cores and memory this process may use, room on its disks."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def memory_bytes() -> tuple[int | None, int | None]:
         used = _cgroup_number("memory.current") or 0
         total, free = limit, min(free, max(0, limit - used))
     return total, free
+
+
+def free_bytes(folder: Path) -> int:
+    """Room for this user on the disk where a folder is, or would be made."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def _cgroup_number(name: str) -> int | None:

@@ -6,10 +6,10 @@ Nothing heavy is imported: whether torch is installed is asked of the import sys
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import anyio
@@ -71,9 +71,9 @@ def package_version() -> str:
         return "0"
 
 
-def missing_packages() -> tuple[str, ...]:
-    """What of the extra [local] is not installed. Nothing is imported for it."""
-    return tuple(name for name in _NEEDED if importlib.util.find_spec(name) is None)
+def missing_packages(folders: Sequence[str] | None = None) -> tuple[str, ...]:
+    """What of the extra [local] is not installed. Nothing is imported for it. `folders`: where to look; sys.path."""
+    return tuple(name for name in _NEEDED if PathFinder.find_spec(name, folders) is None)
 
 
 def folder_of(settings: Settings) -> Path | None:

@@ -16,8 +16,8 @@ KIND_OF: dict[Vendor, DeviceKind] = {"nvidia": "cuda", "amd": "cuda", "intel": "
 class Gpu(Frozen):
     """`index`: as the model's process counts them (after CUDA_VISIBLE_DEVICES, in the order of the PCI bus).
 
-    `compute_capability` and `driver_cuda`, the newest CUDA version that the driver runs: NVIDIA only, None where it does
-    not tell. `mig`: a slice of a GPU; a process can use one slice, never several together.
+    `compute_capability` and `driver_cuda`, the newest CUDA version that the driver runs: NVIDIA only, where it tells.
+    `mig`: a slice of a GPU; a process can use one slice, never several together.
     """
 
     index: int = Field(ge=0)

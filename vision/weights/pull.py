@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vision.errors import DownloadFailed, WeightsUnusable
+from vision.machine import free_bytes
 from vision.types import Frozen
 from vision.weights.hub import Hub, Listing
 from vision.weights.layout import RepositoryFolder, hub_cache
@@ -39,12 +39,6 @@ class Missing(Frozen):
     cache: Path
 
 
-def _free_bytes(folder: Path) -> int:
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
 def _silent(_: Progress) -> None:
     """For callers that do not listen."""
 
@@ -56,7 +50,7 @@ class Puller:
     cache: Path = field(default_factory=hub_cache)
     hub: Hub = field(default_factory=Hub)
     patience: Patience = field(default_factory=Patience)
-    free_bytes: Callable[[Path], int] = _free_bytes
+    free_bytes: Callable[[Path], int] = free_bytes
 
     def look(self, repository: str, revision: str) -> Missing:
         """What a pull would fetch. Raises DownloadFailed."""

@@ -1,0 +1,138 @@
+"""What setup changes, a step after the other. What fails is told at the end, and the rest is done all the same.
+
+All of it can be begun again: packages are installed as their installer does it, weights go on where they stopped, each
+client's file is changed at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from manifests.descriptor import descriptor
+from mcp_server import pulling, self_test
+from mcp_server.setup_clients import ClientStep, add
+from mcp_server.setup_environment import Install
+from mcp_server.setup_facts import Facts
+from mcp_server.setup_plan import ModelPlan, Problem
+from mcp_server.setup_talk import Talk
+from vision.config import Settings
+from vision.errors import VisionError
+from vision.service import VisionService
+
+_AGAIN = "Look at what is said above, then run `internvl-mcp setup` again: it goes on from there."
+
+
+def _run(command: Sequence[str]) -> int:
+    return subprocess.run(command, check=False).returncode
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What reaches outside this process; tests watch it. `run` gives a command's exit status, `pull` as the command."""
+
+    run: Callable[[Sequence[str]], int] = _run
+    pull: Callable[[argparse.Namespace, Settings], int] = pulling.pull
+
+
+@dataclass
+class Work:
+    options: argparse.Namespace
+    settings: Settings
+    facts: Facts
+    hands: Hands
+    talk: Talk
+    failed: list[Problem] = field(default_factory=list)
+    model_is_ready: bool = False
+
+    def model(self, planned: ModelPlan) -> int | None:
+        """Packages, then weights. The exit status of the program that goes on elsewhere, where one does."""
+        self.failed += planned.problems
+        plan = planned.offer.plan
+        if plan is None or any(problem.part == "disk" for problem in planned.problems):
+            return None
+        packages = planned.packages
+        if packages is not None:
+            if not packages.install.by_us or not self.talk.agreed("Install these packages?"):
+                return None
+            if not self._installed(packages.install):
+                return None
+            if packages.install.elsewhere:
+                return self._go_on_elsewhere(plan.variant)
+        self.model_is_ready = not planned.download or self._fetched(planned, plan.variant)
+        return None
+
+    def clients(self, steps: Sequence[ClientStep]) -> None:
+        for step in steps:
+            if step.to_do and not self.talk.agreed(f"Add the server to {step.client.title}?"):
+                continue
+            problem = add(self.facts.place, step)
+            if problem is not None:
+                self.failed.append(problem)
+            elif step.to_do:
+                self.talk.say([f"Added to {step.client.title}. {step.client.then}"])
+
+    def self_test(self, planned: ModelPlan) -> None:
+        """The model answers a question about a drawn picture; without one the embedded engine reads words back."""
+        settings = self.settings
+        if self.model_is_ready and planned.offer.plan is not None:
+            named = settings.variant or planned.offer.plan.variant
+            settings = settings.model_copy(update={"engine": "internvl", "variant": named})
+        try:
+            self.talk.say([f"Self-test: {anyio.run(self._tried, settings)}"])
+        except VisionError as e:
+            self.failed.append(Problem(part="self-test", what=e.message, advice=e.hint))
+
+    async def _tried(self, settings: Settings) -> str:
+        with VisionService(settings, Path.cwd()) as service:
+            if self.model_is_ready:
+                return await self_test.asks_the_model(service, _progress)
+            return await self_test.reads_a_picture(service)
+
+    def _installed(self, install: Install) -> bool:
+        for command, shown in zip(install.commands, install.shown, strict=True):
+            self.talk.say([f"$ {shown}"])
+            try:
+                status = self.hands.run(command)
+            except OSError as e:
+                status = f"it could not be started ({e.strerror})"
+            if status:
+                self.failed.append(Problem(part="packages", what=f"{shown}: {status}", advice=_AGAIN))
+                return False
+        importlib.invalidate_caches()
+        return True
+
+    def _go_on_elsewhere(self, variant: str) -> int:
+        """The tool that uv has installed does the rest, in an environment that lasts."""
+        uv = str(self.facts.place.program("uv"))
+        given = self.options
+        flags = ["--variant", variant]
+        flags += ["--yes"] if given.yes else []
+        flags += ["--no-clients"] if given.no_clients else []
+        flags += ["--no-self-test"] if given.no_self_test else []
+        flags += [word for target in given.target or () for word in ("--target", target)]
+        return self.hands.run((uv, "tool", "run", descriptor().command, "setup", *flags))
+
+    def _fetched(self, planned: ModelPlan, variant: str) -> bool:
+        if any(problem.part == "weights" for problem in planned.problems):
+            return False
+        wanted = argparse.Namespace(pulled_variant=variant, revision=None, json=False, yes=True)
+        status = self.hands.pull(wanted, self.settings)
+        if status == 130:
+            raise KeyboardInterrupt
+        if status:
+            self.failed.append(Problem(part="weights", what=f"{variant} could not be fetched", advice=_AGAIN))
+        return status == 0
+
+
+async def _progress(done: float, total: float | None, message: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{message[:100]}\r")
+        sys.stderr.flush()
