@@ -1,5 +1,5 @@
 """The command line: `internvl-mcp` serves over stdio, `serve --http` over HTTP; `call` runs one tool from a shell,
-`plan` shows which model fits, `pull` fetches it, `doctor` says what works.
+`plan` shows which model fits, `pull` fetches it, `doctor` says what works, `install` puts it into clients.
 
 Imports stay inside the functions that need them: a client waits for the server's first reply.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_server import __version__, logs, plan_command, pull_command, settings
+from mcp_server import __version__, install_command, logs, plan_command, pull_command, settings
 from vision.config import Settings
 from vision.errors import ConfigError
 
@@ -61,7 +61,18 @@ def _parser() -> argparse.ArgumentParser:
     pull = commands.add_parser("pull", help="fetch a model's weights", parents=[shared])
     pull_command.add_arguments(pull)
     pull.set_defaults(run=pull_command.run)
+    _add_install(commands)
     return parser
+
+
+def _add_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Without the server's flags: those are for the entry, and stand after --."""
+    install = commands.add_parser("install", help="put this server into Claude Code, Codex, Cursor and others")
+    install_command.add_arguments(install)
+    install.set_defaults(run=install_command.run)
+    uninstall = commands.add_parser("uninstall", help="take it out of them again")
+    install_command.add_uninstall_arguments(uninstall)
+    uninstall.set_defaults(run=install_command.run_uninstall)
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:

@@ -1,0 +1,50 @@
+"""What installers read of descriptor.json, the one place of the names and texts that plugins and bundles give too."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """`server` is the entry's name in clients, `command` the console script. `_s` is in seconds, `_mb` in 10⁶ bytes."""
+
+    name: str
+    title: str
+    server: str
+    command: str
+    npm: str
+    pypi: str
+    registry: str
+    repository: str
+    author: str
+    license: str
+    summary: str
+    keywords: tuple[str, ...]
+    start_timeout_s: int
+    call_timeout_s: int
+    download_mb: int
+    installed_mb: int
+    version: str
+
+
+@cache
+def descriptor() -> Descriptor:
+    values = json.loads(resources.files("manifests").joinpath("descriptor.json").read_text(encoding="utf-8"))
+    values |= {"keywords": tuple(values["keywords"]), "version": _version(values["pypi"])}
+    return Descriptor(**{field.name: values[field.name] for field in fields(Descriptor)})
+
+
+def _version(package: str) -> str:
+    """pyproject.toml's in a checkout, where what is installed may be older; the installed package's elsewhere."""
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    if project.is_file():
+        values = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
+        if values.get("name") == package:
+            return values["version"]
+    return metadata.version(package)

@@ -1,0 +1,1 @@
+"""Edits of settings files that touch no byte but those of one entry."""

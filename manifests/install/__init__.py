@@ -1,0 +1,1 @@
+"""Putting the server's entry into clients' settings and taking it out again: plan, show, apply."""
