@@ -40,10 +40,12 @@ def stage(folder: Path, wheel: Path) -> None:
     shutil.copy(wheel, folder / wheel.name)
 
 
-def pack(staged: Path, folder: Path, packer: list[str]) -> Path:
+def pack(staged: Path, folder: Path, packer: list[str], *, quiet: bool = False) -> Path:
     """The bundle's file. Raises CalledProcessError."""
     bundle = folder / f"{told()['name']}-{told().version}.mcpb"
-    subprocess.run([*packer, "pack", str(staged), str(bundle)], check=True)
+    subprocess.run(
+        [*packer, "pack", str(staged), str(bundle)], check=True, stdout=subprocess.DEVNULL if quiet else None
+    )
     return bundle
 
 
