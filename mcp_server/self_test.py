@@ -25,7 +25,7 @@ def _drawn(text: str) -> str:
 async def reads_a_picture(service: VisionService) -> str:
     """Lets the embedded engine read words back, and says how it went. Raises VisionError."""
     call = Call(within_s=service.settings.job_within_s)
-    async with service.open(_drawn(_WORDS), call) as media:
+    with await service.open(_drawn(_WORDS), call) as media:
         pages = [page async for page in read_pages(service, media, call, output="text")]
     found = pages[0].page.text
     if found != _WORDS:
