@@ -24,6 +24,10 @@ _ROOM_SHARE, _ANSWER_SHARE = 0.4, 0.3
 _EVIDENCE_TOKENS = 500
 _ANSWER_CUT = "The answer is longer than fits in a reply: ask for less."
 _NOT_KEPT = "What was asked about is too large to be kept: ask_followup cannot go on from here."
+_APART = (
+    "Another question came to the conversation while this one was answered: this answer goes on in one of its own, "
+    "whose conversation_id is new."
+)
 _NOT_LASTING = "This conversation will not outlive a restart of the server: it is too large, or cannot be written."
 
 
@@ -141,7 +145,7 @@ async def spoken(service: VisionService, call: Call, said: Answer, sources: Sequ
     kept = await _kept(service, call, sources, said.messages, said.prompt.max_tiles, model.variant)
     room = int(service.settings.max_reply_tokens * _ANSWER_SHARE)
     text, rest = (said.text, "") if tokens_of(said.text) <= room else split_text(said.text, room)
-    notices = (*said.notices, *([_ANSWER_CUT] if rest else []), *_lasting(kept))
+    notices = (*said.notices, *([_ANSWER_CUT] if rest else []), *_notices(kept))
     return Spoken(engine_used(said.choice), said, text, kept.id, notices, said.truncated or bool(rest))
 
 
@@ -150,7 +154,7 @@ async def _without_answer(service: VisionService, call: Call, spoken: Spoken, so
     notice: the same tool sees the same again.
     """
     kept = await _kept(service, call, sources)
-    notices = (_NOT_KEPT,) if kept.id is None and not kept.lasts else ()
+    notices = [notice for notice in _notices(kept) if notice != _NOT_LASTING]
     return replace(spoken.noting(*notices), conversation_id=kept.id)
 
 
@@ -181,7 +185,7 @@ def _begun(service: VisionService, call: Call, asked: Asked, sources: Sequence[S
     return Conversation(asked.tool, arguments, facts, call.working_directory or service.working_directory, digests)
 
 
-def _lasting(kept: Kept) -> tuple[str, ...]:
-    if kept.lasts:
-        return ()
-    return (_NOT_KEPT,) if kept.id is None else (_NOT_LASTING,)
+def _notices(kept: Kept) -> tuple[str, ...]:
+    if kept.id is None and not kept.lasts:
+        return (_NOT_KEPT,)
+    return (*([_APART] if kept.apart else []), *([] if kept.lasts else [_NOT_LASTING]))

@@ -31,9 +31,12 @@ class ByteBoundedCache(Generic[V]):
         self._entries.move_to_end(key)
         return self._entries[key][0]
 
-    def put(self, key: str, value: V, size: int) -> None:
+    def drop(self, key: str) -> None:
         if key in self._entries:
             self._bytes -= self._entries.pop(key)[1]
+
+    def put(self, key: str, value: V, size: int) -> None:
+        self.drop(key)
         if size > self._max_bytes:
             return
         self._entries[key] = (value, size)

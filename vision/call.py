@@ -23,6 +23,14 @@ async def _no_roots() -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True)
+class Digest:
+    """What a source held. `size`: in bytes."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Asked:
     """The tool that is called, and its arguments as JSON values: what a conversation begins with. `before`: the
     conversation that the call goes on with; None: it begins one.
@@ -38,8 +46,8 @@ class Call:
     """`within_s`: how long the work may take, whenever its client gets a reply. `progress(done, total, message)`.
     `client_roots()` asks the client which folders it works in. `owner`: whose it is; conversations are kept apart by
     it. `working_directory`: where relative paths start; None: the service's own. `asked`: None where no conversation
-    shall come of it. `expects`: the sha256 that a source, by what it is opened as, must still have; `opened`: the
-    sha256 that each source had that was opened so far.
+    shall come of it. `expects`: what a source, by what it is opened as, must still hold; `opened`: what each source
+    held that was opened so far.
     """
 
     within_s: float
@@ -48,8 +56,8 @@ class Call:
     owner: str = "local"
     working_directory: Path | None = None
     asked: Asked | None = None
-    expects: Mapping[str, str] = field(default_factory=dict)
-    opened: dict[str, str] = field(default_factory=dict, repr=False)
+    expects: Mapping[str, Digest] = field(default_factory=dict)
+    opened: dict[str, Digest] = field(default_factory=dict, repr=False)
     started: float = field(default_factory=time.monotonic)
 
     def made_with(self, arguments: dict[str, Any]) -> Call:

@@ -11,11 +11,12 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vision.cache import ByteBoundedCache
+from vision.call import Digest
 from vision.chat.types import ImagePart, Message, Origin
 from vision.errors import InvalidArgument, StoreFailed
 from vision.store import Store
@@ -30,7 +31,7 @@ logger = logging.getLogger("internvl_mcp")
 @dataclass(frozen=True)
 class Conversation:
     """`tool`, `arguments`: the call that it began with, as JSON values. `sources`: what a result says of them, as JSON
-    values with name and sha256. `digests`: the sha256 of those that can be opened again, by how `arguments` name them.
+    values with name and sha256. `digests`: what those held that can be opened again, by how `arguments` name them.
     `folder`: where relative names start. `turns`: questions asked.
 
     `messages`: all turns with a model, its answer last; none where no model has answered yet. `max_tiles`: how its
@@ -42,7 +43,7 @@ class Conversation:
     arguments: dict[str, Any] = field(repr=False)
     sources: tuple[dict[str, Any], ...]
     folder: Path
-    digests: dict[str, str] = field(default_factory=dict, repr=False)
+    digests: dict[str, Digest] = field(default_factory=dict, repr=False)
     turns: int = 1
     messages: tuple[Message, ...] = ()
     max_tiles: int = 1
@@ -78,11 +79,12 @@ def _length(value: Any) -> int:
 @dataclass(frozen=True)
 class Kept:
     """`id` is None where it is too large even for memory, or none was wanted; `lasts`: whether what was wanted outlives
-    a restart.
+    a restart. `apart`: whether it has a new id, since the conversation that it went on with got another turn meanwhile.
     """
 
     id: str | None
     lasts: bool
+    apart: bool = False
 
 
 class Conversations:
@@ -91,20 +93,28 @@ class Conversations:
         self._known: ByteBoundedCache[Conversation] = ByteBoundedCache(max_bytes)
 
     async def keep(self, owner: str, conversation: Conversation) -> Kept:
-        """Keeps it under its id, or a new one."""
+        """Keeps it under its id, or a new one. No turn takes the place of another that was asked at the same time."""
         key = conversation.id or secrets.token_urlsafe(12)
         conversation = replace(conversation, id=key)
+        known = self._known.get(_key(owner, key))
+        if known is not None and known.turns >= conversation.turns:
+            return await self._keep_apart(owner, conversation)
         self._known.put(_key(owner, key), conversation, conversation.size)
         size = conversation.size_on_disk
         lasts = size <= _MOST_WRITTEN_BYTES
         if lasts:
             try:
-                await self._store.write(lambda connection: _write(connection, owner, key, conversation, size))
+                if not await self._store.write(lambda connection: _write(connection, owner, key, conversation, size)):
+                    self._known.drop(_key(owner, key))
+                    return await self._keep_apart(owner, conversation)
             except StoreFailed as e:
                 logger.warning("%s", e.message)
                 lasts = False
         here = self._known.get(_key(owner, key)) is not None
         return Kept(key if here or lasts else None, lasts)
+
+    async def _keep_apart(self, owner: str, conversation: Conversation) -> Kept:
+        return replace(await self.keep(owner, replace(conversation, id=None)), apart=True)
 
     async def get(self, owner: str, conversation_id: str) -> Conversation:
         """Raises InvalidArgument for one that is not kept, or no longer, or is another owner's; StoreFailed where it
@@ -135,8 +145,10 @@ def _key(owner: str, conversation_id: str) -> str:
 
 def _write(
     connection: sqlite3.Connection, owner: str, conversation_id: str, conversation: Conversation, size: int
-) -> None:
-    """A password is left out: nothing that opens a document is on disk."""
+) -> bool:
+    """False where as many turns are there already: another server's. A password is left out: nothing that opens a
+    document is on disk.
+    """
     messages: list[dict[str, Any]] = []
     pictures: list[tuple[str, int, bytes]] = []
     for message in conversation.messages:
@@ -154,18 +166,22 @@ def _write(
         "tool": conversation.tool,
         "arguments": {name: value for name, value in conversation.arguments.items() if name != "password"},
         "sources": conversation.sources,
-        "digests": conversation.digests,
+        "digests": {source: asdict(digest) for source, digest in conversation.digests.items()},
         "folder": str(conversation.folder),
         "messages": messages,
         "max_tiles": conversation.max_tiles,
         "variant": conversation.variant,
     }
-    connection.execute(
+    written = connection.execute(
         "INSERT INTO conversations VALUES (?, ?, ?, ?, 1, ?, ?) ON CONFLICT (id) DO UPDATE SET "
-        "updated = excluded.updated, size = excluded.size, turns = excluded.turns, contents = excluded.contents",
+        "updated = excluded.updated, size = excluded.size, turns = excluded.turns, contents = excluded.contents "
+        "WHERE turns < excluded.turns",
         (conversation_id, owner, time.time(), size, conversation.turns, json.dumps(contents)),
     )
+    if written.rowcount != 1:
+        return False
     connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", pictures)
+    return True
 
 
 def _read(
@@ -188,7 +204,7 @@ def _read(
         arguments=contents["arguments"],
         sources=tuple(contents["sources"]),
         folder=Path(contents["folder"]),
-        digests=contents["digests"],
+        digests={source: Digest(**digest) for source, digest in contents["digests"].items()},
         turns=row["turns"],
         messages=tuple(Message.model_validate(message) for message in messages),
         max_tiles=contents["max_tiles"],

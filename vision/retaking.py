@@ -12,12 +12,12 @@ from typing import Any
 
 from vision.access.opened import this_host
 from vision.access.source import ClipboardSource, DataSource, FileSource, Source, parse_source
-from vision.call import Call
+from vision.call import Call, Digest
 from vision.chat.types import ImagePart, Message, Origin
 from vision.conversations import Conversation
 from vision.errors import SourceUnreadable, VisionError
 from vision.prompts.video import Frame
-from vision.seen import Media
+from vision.seen import Media, changed
 from vision.service import VisionService
 
 # A frame is looked for in so much of the video: less than the time to the next one at 400 frames a second.
@@ -26,18 +26,22 @@ _MOMENT_S = 0.002
 
 def for_later(
     service: VisionService, call: Call, arguments: Mapping[str, Any], seen: Container[str]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """A call's arguments for later, what was on the clipboard in the place of the word for it; and the sha256 of each
-    source in them that was `seen`, by its sha256, and is not in them itself. Some of several may have failed.
+) -> tuple[dict[str, Any], dict[str, Digest]]:
+    """A call's arguments for later, what was on the clipboard in the place of the word for it; and what each source
+    held that was `seen`, by its sha256, and is not in them itself. Some of several may have failed.
     """
     sources = [_lasting(service, call, source) for source in sources_of(arguments)]
-    elsewhere = [s for s in sources if call.opened.get(s, "") in seen and not isinstance(_parsed(s), DataSource)]
-    return _with_sources(arguments, sources), {source: call.opened[source] for source in elsewhere}
+    held = {source: call.opened[source] for source in sources if source in call.opened}
+    return _with_sources(arguments, sources), {
+        source: digest
+        for source, digest in held.items()
+        if digest.sha256 in seen and not isinstance(_parsed(source), DataSource)
+    }
 
 
 def _lasting(service: VisionService, call: Call, source: str) -> str:
     seen = call.opened.get(source)
-    data = service.from_clipboard(seen) if seen and isinstance(_parsed(source), ClipboardSource) else None
+    data = service.from_clipboard(seen.sha256) if seen and isinstance(_parsed(source), ClipboardSource) else None
     return source if data is None else f"data:;base64,{base64.b64encode(data).decode()}"
 
 
@@ -55,7 +59,7 @@ def arguments_here(service: VisionService, call: Call, conversation: Conversatio
 def expecting(service: VisionService, call: Call, conversation: Conversation) -> Call:
     """The call, for which a source of the conversation that has changed is an error."""
     here = _Here(service, call, conversation)
-    return replace(call, expects={here.place(source): sha256 for source, sha256 in conversation.digests.items()})
+    return replace(call, expects={here.place(source): digest for source, digest in conversation.digests.items()})
 
 
 async def unchanged(service: VisionService, call: Call, arguments: Mapping[str, Any]) -> None:
@@ -134,10 +138,7 @@ async def _take(
 ) -> AsyncGenerator[tuple[Origin, ImagePart]]:
     for origin in origins:
         if origin.sha256 != media.opened.sha256:
-            raise SourceUnreadable(
-                f"{media.opened.name} has changed since it was seen",
-                "Ask about it again with the tool that saw it: its result has a new conversation_id.",
-            )
+            raise changed(media.opened.name)
         if origin.time_s is not None:
             yield origin, await _frame(service, media, call, origin.time_s)
         elif media.kind.kind == "document":

@@ -8,9 +8,18 @@ from types import TracebackType
 
 from vision.access.opened import OpenedSource
 from vision.chat.types import ImagePart, Origin
+from vision.errors import SourceUnreadable
 from vision.media.sniff import MediaKind
 from vision.types import Box, TextLine
 from vision.workers import jobs
+
+
+def changed(name: str) -> SourceUnreadable:
+    """For a source that no longer holds what was seen."""
+    return SourceUnreadable(
+        f"{name} has changed since it was seen",
+        "Ask about it again with the tool that saw it: its result has a new conversation_id.",
+    )
 
 
 @dataclass(frozen=True)

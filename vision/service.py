@@ -9,26 +9,27 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import anyio
 
 from vision.access.opened import OpenedSource, open_source
 from vision.access.policy import AccessPolicy
 from vision.cache import ByteBoundedCache
-from vision.call import Call
+from vision.call import Call, Digest
 from vision.chat.types import ImagePart
 from vision.config import MIB, Settings
 from vision.engine.engine import Engine
-from vision.errors import AccessDenied, LimitExceeded, SourceUnreadable, UnsupportedMedia
+from vision.errors import AccessDenied, LimitExceeded, UnsupportedMedia
 from vision.media.sniff import sniff_file
 from vision.media.tile_grid import TILE_SIDE, Fit, fitted_size
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
 from vision.prompts.video import Frame
-from vision.seen import FrameText, Media, Picture, Shown
-from vision.types import Box, PageText, TextLine, TextTable
+from vision.seen import FrameText, Media, Picture, Shown, changed
+from vision.types import Box, Frozen, PageText, TextLine, TextTable
 from vision.workers import jobs
 from vision.workers.pool import Results, WorkerPool, acquire
 from vision.workers.process import WorkerSpec
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _OCR_MEMORY_MB = 1100
 _CACHED_TEXT_BYTES = 32 * MIB
 _CACHED_PICTURE_BYTES = 32 * MIB
+_CACHED_PAGES_BYTES = 16 * MIB
 _REAP_EVERY_S = 5.0
 # Longer sides are scaled down before reading: the recogniser gains nothing from more, and pixels cross processes.
 # A region is cropped first, so small print on a large scan can still be read at full resolution.
@@ -49,6 +51,7 @@ _LOOK_SHARE, _LOOK_TIMEOUT_SHARE = 0.5, 0.85
 _PAGE_DPI = 200.0
 # Pictures that may move: analyze_video takes them, whatever sniffing calls them.
 ANIMATED = ("gif", "webp", "png")
+R = TypeVar("R", bound=Frozen)
 
 
 class VisionService:
@@ -71,6 +74,8 @@ class VisionService:
         self._texts: ByteBoundedCache[PageText] = ByteBoundedCache(_CACHED_TEXT_BYTES)
         self._fitted: ByteBoundedCache[ImagePart] = ByteBoundedCache(_CACHED_PICTURE_BYTES)
         self._clipboard: ByteBoundedCache[bytes] = ByteBoundedCache(_CACHED_PICTURE_BYTES)
+        # What vision.whole has read of documents, packed.
+        self.kept: ByteBoundedCache[bytes] = ByteBoundedCache(_CACHED_PAGES_BYTES)
 
     def __enter__(self) -> VisionService:
         return self
@@ -154,15 +159,14 @@ class VisionService:
 
     def _media(self, opened: OpenedSource, source: str, call: Call) -> Media:
         if source in call.expects:
-            if call.expects[source] != opened.sha256:
-                hint = "Ask about it again with the tool that saw it: its result has a new conversation_id."
-                raise SourceUnreadable(f"{opened.name} has changed since it was seen", hint)
+            if call.expects[source].sha256 != opened.sha256:
+                raise changed(opened.name)
             self._acceptable(opened.file, opened.name)
             opened.file.seek(0)
         if opened.name == "clipboard":
             self._clipboard.put(opened.sha256, opened.file.read(), opened.size)
             opened.file.seek(0)
-        call.opened[source] = opened.sha256
+        call.opened[source] = Digest(opened.size, opened.sha256)
         return Media(opened, sniff_file(opened.file), self._open_sources.release, source)
 
     def from_clipboard(self, sha256: str) -> bytes | None:
@@ -182,7 +186,7 @@ class VisionService:
     async def _open(self, source: str, call: Call) -> OpenedSource:
         cwd = call.working_directory or self._cwd
         # Where certain contents are expected, that others cannot be read is not what is wrong with them.
-        accept = None if source in call.expects else self._acceptable
+        accept = partial(_as_large, call.expects[source]) if source in call.expects else self._acceptable
         try:
             return await open_source(source, self._policy(cwd), cwd, accept=accept)
         except AccessDenied:
@@ -252,19 +256,22 @@ class VisionService:
         return known
 
     async def page_pictures(
-        self, media: Media, call: Call, numbers: tuple[int, ...], *, password: str | None
+        self, media: Media, call: Call, numbers: tuple[int, ...], *, password: str | None, max_pixels: int | None = None
     ) -> AsyncGenerator[tuple[int, Shown]]:
-        """Pages, of a document or of a picture that has some, by number, for a model."""
+        """Pages, of a document or of a picture that has some, by number, for a model. `max_pixels`: of each page of a
+        document, for small pictures.
+        """
         if media.kind.kind != "document":
             for number in numbers:
                 yield number, await self.shown(await self.picture(media, call, page=number), call)
             return
         params = jobs.PagePicturesParams(
+            format=media.kind.format,
             pages=numbers,
             password=password,
             dpi=_PAGE_DPI,
             max_pages=self.settings.max_pages,
-            max_pixels=self.settings.max_pixels,
+            max_pixels=min(self.settings.max_pixels, max_pixels or self.settings.max_pixels),
         )
         file = media.opened.file
         async with self._decoders.run(jobs.PAGE_PICTURES, params, file=file, wait_s=call.left_s) as results:
@@ -272,6 +279,14 @@ class VisionService:
                 # Passwords are not kept, so that such a page could not be taken again.
                 origin = media.origin(item.number) if password is None else None
                 yield item.number, Shown(ImagePart(data=bytes(png), origin=origin), item.box)
+
+    @asynccontextmanager
+    async def decoding(
+        self, job: jobs.Job[Any, R], params: Frozen, media: Media, call: Call
+    ) -> AsyncIterator[Results[R]]:
+        """The results of any job of the decoders' on a source."""
+        async with self._decoders.run(job, params, file=media.opened.file, wait_s=call.left_s) as results:
+            yield results
 
     async def read_text(self, picture: Picture, *, page: int = 1, tables: bool = True) -> PageText:
         """The text in a picture, boxes in pixels of the original."""
@@ -368,6 +383,12 @@ class VisionService:
         key = f"{media.opened.sha256}:at {item.frame_s}"
         text = await self._recognise(pixels, item.raster, key, tables=False)
         return FrameText(item.frame_s, moved(text, width / item.raster.width, (0, 0), page=1).lines)
+
+
+def _as_large(expected: Digest, file: BinaryIO, name: str) -> None:
+    """Refuses what cannot be the same, before all of it is read for its sha256."""
+    if file.seek(0, os.SEEK_END) != expected.size:
+        raise changed(name)
 
 
 def _png_size(png: bytes) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import anyio
 import pytest
 
 from mcp_server.running import run_tool
@@ -145,10 +146,11 @@ async def test_a_region_that_a_cursor_remembers_is_what_is_shown(
     assert answered.answer == "A button." and answered.used.region == tuple(region)
 
 
+@pytest.mark.parametrize("table", ["town,people\nAa,1\nBb,2", "<think>Which"], ids=["a table", "thoughts"])
 async def test_a_table_and_an_answer_are_one_conversation(
-    server: Callable[..., VisionService], sample_files: Any, tmp_path: Path
+    server: Callable[..., VisionService], sample_files: Any, tmp_path: Path, table: str
 ) -> None:
-    model = ScriptedModel(says("town,people\nAa,1\nBb,2"), says("Bb"), says("Two."))
+    model = ScriptedModel(says(table), says("Bb"), says("Two."))
     service = server(sample_files.report.parent, model)
     began = await ask(service, "answer_chart", source="chart.png", output="table", question="Who has most?")
     went_on = await ask(service, "ask_followup", conversation_id=began.conversation_id, question="How many?")
@@ -157,6 +159,30 @@ async def test_a_table_and_an_answer_are_one_conversation(
     with sqlite3.connect(next((tmp_path / "state").glob("*.sqlite3"))) as connection:
         assert connection.execute("SELECT id FROM conversations").fetchall() == [(began.conversation_id,)]
     connection.close()
+
+
+@pytest.mark.parametrize("modelled", [False, True], ids=["embedded", "model"])
+async def test_of_two_follow_ups_at_the_same_time_one_goes_on_on_its_own(
+    server: Callable[..., VisionService], sample_files: Any, modelled: bool
+) -> None:
+    service = server(sample_files.report.parent, ScriptedModel() if modelled else None)
+    began = await ask(service, "answer_chart", source="chart.png")
+    replies: list[Any] = []
+
+    async def follow_up() -> None:
+        replies.append(await ask(service, "ask_followup", conversation_id=began.conversation_id, question="And?"))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(follow_up)
+        group.start_soon(follow_up)
+    first, second = replies
+    assert first.conversation_id == began.conversation_id != second.conversation_id
+    assert not any("Another question" in notice for notice in first.notices)
+    assert any("Another question" in notice for notice in second.notices)
+    for reply in replies:
+        assert reply.turn == 2
+        third = await ask(service, "ask_followup", conversation_id=reply.conversation_id, question="And?")
+        assert (third.turn, third.conversation_id) == (3, reply.conversation_id)
 
 
 async def test_a_result_for_which_the_model_was_not_asked_can_be_asked_about(
@@ -227,6 +253,10 @@ async def test_another_server_may_not_read_what_its_policy_forbids(
 async def test_a_file_that_has_changed_is_one_clear_error(
     server: Callable[..., VisionService], sample_files: Any, tmp_path: Path, modelled: bool, sources: list[str]
 ) -> None:
+    # The one is told by its size, the other, as long as it was, by what is in it.
+    other = b"no picture at all"
+    written_over = other if len(sources) == 1 else other.ljust(sample_files.chart.stat().st_size)
+
     def model() -> ScriptedModel | None:
         return ScriptedModel() if modelled else None
 
@@ -234,10 +264,24 @@ async def test_a_file_that_has_changed_is_one_clear_error(
     picture.write_bytes(sample_files.chart.read_bytes())
     (tmp_path / "other.png").write_bytes(sample_files.chart.read_bytes())
     began = await ask(server(tmp_path, model()), "describe_image", sources=sources)
-    picture.write_bytes(b"no picture at all")
+    picture.write_bytes(written_over)
     with pytest.raises(SourceUnreadable, match=r"picture\.png has changed") as caught:
         await ask(server(tmp_path, model()), "ask_followup", conversation_id=began.conversation_id, question="And?")
     assert "new conversation_id" in caught.value.hint
+
+
+async def test_a_file_of_another_size_is_not_read_to_its_end_to_tell_that_it_has_changed(
+    server: Callable[..., VisionService], sample_files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(sample_files.chart.read_bytes())
+    service = server(tmp_path)
+    began = await ask(service, "extract_text", source="picture.png")
+    with picture.open("r+b") as file:
+        file.truncate(1 << 34)
+    monkeypatch.delattr("vision.access.opened._hash_slice")
+    with pytest.raises(SourceUnreadable, match="has changed"):
+        await ask(service, "ask_followup", conversation_id=began.conversation_id, question="And?")
 
 
 @pytest.mark.parametrize("modelled", [False, True], ids=["embedded", "model"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vision.call import Digest
 from vision.chat.types import ImagePart, Message, Origin, TextPart
 from vision.conversations import Conversation, Conversations
 from vision.errors import InvalidArgument, StoreFailed
@@ -24,7 +25,7 @@ def conversation(size: int, turns: int = 1, origin: Origin | None = None, **chan
         arguments={"sources": ["a.png"], "detail": "brief"},
         sources=({"name": "a.png", "sha256": "0" * 64},),
         folder=Path("/here"),
-        digests={"a.png": "0" * 64},
+        digests={"a.png": Digest(1000, "0" * 64)},
         turns=turns,
         messages=(first, *[more] * (turns - 1)),
         max_tiles=12,
@@ -93,6 +94,28 @@ async def test_what_another_server_added_is_seen(tmp_path: Path) -> None:
     key = await kept_in(here, conversation(10))
     await there.keep("ann", conversation(10, turns=2, id=key))
     assert (await here.get("ann", key)).turns == 2
+
+
+@pytest.mark.parametrize(
+    ("servers", "size"), [(1, 10), (2, 10), (1, 30_000)], ids=["one server", "two servers", "too large for the disk"]
+)
+async def test_two_turns_that_were_asked_at_the_same_time_are_two_conversations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: int, size: int
+) -> None:
+    monkeypatch.setattr("vision.conversations._MOST_WRITTEN_BYTES", 20_000)
+    here = Conversations(store(tmp_path))
+    there = here if servers == 1 else Conversations(store(tmp_path))
+    key = await kept_in(here, conversation(size))
+    before = await there.get("ann", key)
+    first = replace(before, turns=2, messages=(*before.messages, Message(role="user", parts=(TextPart(text="One"),))))
+    second = replace(before, turns=2, messages=(*before.messages, Message(role="user", parts=(TextPart(text="Two"),))))
+    kept = await here.keep("ann", first)
+    apart = await there.keep("ann", second)
+    assert (kept.id, kept.apart, apart.apart) == (key, False, True)
+    assert apart.id is not None and apart.id != key and apart.lasts == kept.lasts
+    for conversations in (here, there):
+        assert (await conversations.get("ann", key)).messages[-1] == first.messages[-1]
+    assert (await there.get("ann", apart.id)).messages[-1] == second.messages[-1]
 
 
 async def test_another_owner_s_reads_as_not_there(tmp_path: Path) -> None:
