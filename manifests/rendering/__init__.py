@@ -6,9 +6,9 @@ pyproject.toml and the tool list. Nothing here is used by the server.
 
 from pathlib import Path
 
-from . import gemini, mcpb, plugins, registry
+from . import gemini, links, mcpb, npm, plugins, registry
 
-_KINDS = (gemini, mcpb, plugins, registry)
+_KINDS = (gemini, links, mcpb, npm, plugins, registry)
 
 
 def rendered() -> dict[Path, str]:

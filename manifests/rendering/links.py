@@ -9,32 +9,34 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .source import Told, told
+from .source import ROOT, Told, as_json, told
+
+
+def rendered() -> dict[Path, str]:
+    """Both forms of each link, for pages that are not on GitHub."""
+    it = told()
+    deep = {
+        "VS Code": f"vscode:mcp/install?{quote(_compact({'name': it['server'], **it.server()}), safe='')}",
+        "Cursor": f"cursor://anysphere.cursor-deeplink/mcp/install?{_cursor_query(it)}",
+    }
+    return {ROOT / "manifests" / "links.json": as_json({"web": _web(it), "editor": deep})}
 
 
 def lines() -> list[str]:
     """The line for README.md."""
-    it = told()
-    links = {
+    return [" · ".join(f"[{editor}]({link})" for editor, link in _web(told()).items())]
+
+
+def _web(it: Told) -> dict[str, str]:
+    return {
         "VS Code": f"https://vscode.dev/redirect/mcp/install?{_vscode_query(it)}",
         "VS Code Insiders": f"https://insiders.vscode.dev/redirect/mcp/install?{_vscode_query(it)}&quality=insiders",
         "Cursor": f"https://cursor.com/en/install-mcp?{_cursor_query(it)}",
     }
-    return [" · ".join(f"[{editor}]({link})" for editor, link in links.items())]
-
-
-def vscode() -> str:
-    """VS Code's own address, as a terminal opens it: `code --open-url` or the system's way."""
-    it = told()
-    return f"vscode:mcp/install?{quote(_compact({'name': it['server'], **it.server()}), safe='')}"
-
-
-def cursor() -> str:
-    """Cursor's own address."""
-    return f"cursor://anysphere.cursor-deeplink/mcp/install?{_cursor_query(told())}"
 
 
 def _vscode_query(it: Told) -> str:

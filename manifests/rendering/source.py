@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from manifests.descriptor import descriptor
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "manifests" / "plugins" / "internvl-mcp"
@@ -50,9 +51,8 @@ class Told:
 
 
 def told() -> Told:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     texts = json.loads((ROOT / "manifests" / "descriptor.json").read_text(encoding="utf-8"))
-    return Told(version=project["version"], texts=texts)
+    return Told(version=descriptor().version, texts=texts)
 
 
 def tools() -> tuple[Tool, ...]:
