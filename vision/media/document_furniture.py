@@ -120,6 +120,8 @@ def _stands_apart(
         return depth <= _NUMBER_ZONE and gap > 0.3
     if gap == float("inf") or any(not _is_slight(row, body) for row in rows):
         return False
+    if not numbered and any(is_item(row[0].text) for row in rows):
+        return False
     # Two rows are one foot where they stand closer together than to the text.
     if len(rows) == 2 and max(_gap(rows, 1, below), 0.3 * body) / body > 0.7 * gap:
         return False
@@ -136,7 +138,7 @@ def _stands_apart(
 
 def _is_slight(row: list[StyledLine], body: float) -> bool:
     text = _text(row)
-    if is_item(text) or _CAPTION.match(text):
+    if _CAPTION.match(text):
         return False
     return max(line.size for line in row) <= 1.15 * body and len(text) <= _MOST_CHARS
 

@@ -1,28 +1,23 @@
-"""Reading order and tables without rules, from the places of the lines alone. Pure code on boxes, y down.
+"""Reading order from the places of the lines alone. Pure code on boxes, y down.
 
 Columns: a gutter is a strip that (nearly) no line crosses, with running text on both sides. What crosses it (a title, a
 wide table) parts the page into bands; inside a band the left side is read before the right, each searched again.
-Tables without rules: rows of short cells whose x-ranges line up in columns.
 """
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-from vision.media.markdown import StyledLine, body_size
-from vision.types import Box, TextTable
+from vision.types import Box
 
 Item = TypeVar("Item")
-Row = list[StyledLine]
 
 MAX_ORDERED = 4000
 """Beyond so many pieces on a page (drawings, hostile files) the file's own order stands: gutters cost n² to find."""
 
-_LEADERS = re.compile(r"(?:[.·…_]\s?){5,}")
 _MAX_DEPTH = 8
 _MIN_COLUMN_LINES = 4
 _CROSSING_SHARE = 0.15
@@ -149,113 +144,6 @@ def _is_row_of_cells(row: list[Box], size: float) -> bool:
 
 def _middle(box: Box) -> float:
     return (box[1] + box[3]) / 2
-
-
-def borderless_tables(lines: Sequence[StyledLine]) -> list[tuple[TextTable, set[int]]]:
-    """Tables without rules among the lines of one region, with the indices of the lines that each holds.
-
-    At least three rows of two cells or more, two of the rows with the most cells; a row of one cell may stand between
-    them (a wrapped cell). Contents pages with dotted leaders are no tables.
-    """
-    boxes = [line.box for line in lines]
-    size = body_size(lines)
-    rows = by_rows(range(len(lines)), boxes)
-    found: list[tuple[TextTable, set[int]]] = []
-    for start, end in _runs(rows, lines, size):
-        table = _as_table(rows[start:end], lines, size)
-        if table is None and end - start > 3:  # a heading over several columns hides the gaps below it
-            start += 1
-            table = _as_table(rows[start:end], lines, size)
-        if table is not None:
-            found.append((table, {index for row in rows[start:end] for index in row}))
-    return found
-
-
-def _runs(rows: list[list[int]], lines: Sequence[StyledLine], size: float) -> list[tuple[int, int]]:
-    """Stretches of rows, first and past-the-last, that begin and end with a row of two cells or more."""
-    runs: list[tuple[int, int]] = []
-    start, last = -1, -1
-    for at, row in enumerate(rows):
-        cells = _cells(row, lines, size)
-        texts = [lines[index].text for index in row]
-        tabular = len(cells) >= 2 and not any(_LEADERS.search(text) for text in texts)
-        near = last >= 0 and _top(row, lines) - _bottom(rows[last], lines) < 2.5 * size
-        if start >= 0 and not (near and (tabular or at - last <= 1)):
-            runs.append((start, last + 1))
-            start = -1
-        if tabular:
-            start = at if start < 0 else start
-            last = at
-        elif start < 0:
-            last = -1
-    if start >= 0:
-        runs.append((start, last + 1))
-    return [run for run in runs if run[1] - run[0] >= 3]
-
-
-def _cells(row: list[int], lines: Sequence[StyledLine], size: float) -> list[list[int]]:
-    """A row's pieces, those with less than a word gap between them together."""
-    cells: list[list[int]] = []
-    for index in row:
-        if cells and lines[index].box[0] - lines[cells[-1][-1]].box[2] < 0.8 * size:
-            cells[-1].append(index)
-        else:
-            cells.append([index])
-    return cells
-
-
-def _as_table(rows: list[list[int]], lines: Sequence[StyledLine], size: float) -> TextTable | None:
-    columns: list[list[float]] = []
-    for index in sorted((index for row in rows for index in row), key=lambda index: lines[index].box[0]):
-        box = lines[index].box
-        if columns and box[0] < columns[-1][1] + 0.4 * size:
-            columns[-1][1] = max(columns[-1][1], box[2])
-        else:
-            columns.append([box[0], box[2]])
-    table: list[tuple[str, ...]] = []
-    fill: list[float] = []
-    for row in rows:
-        cells = ["" for _ in columns]
-        for index in row:
-            box = lines[index].box
-            at = next(at for at, column in enumerate(columns) if box[0] <= column[1])
-            fill.append((box[2] - box[0]) / max(1e-6, columns[at][1] - columns[at][0]))
-            cells[at] = f"{cells[at]} {lines[index].text}".strip()
-        table.append(tuple(cells))
-    filled = [sum(1 for cell in row if cell) for row in table]
-    if len(columns) < 2 or sum(1 for count in filled if count >= 2) < 3:
-        return None
-    if not _is_tabular(table, filled) or _is_prose(table, fill):
-        return None
-    boxes = [lines[index].box for row in rows for index in row]
-    return TextTable(box=enclosing(boxes), rows=tuple(table))
-
-
-def _is_tabular(table: list[tuple[str, ...]], filled: list[int]) -> bool:
-    """Cells are short, and two columns need more to be told from a list with its marks or a form's labels."""
-    columns = len(table[0])
-    texts = [cell for row in table for cell in row if cell]
-    if sum(map(len, texts)) / len(texts) > 40:
-        return False
-    if sum(1 for row in table if len(row[0]) <= 3 and not row[0].isdigit()) > len(table) / 2 and columns == 2:
-        return False
-    if columns == 2:
-        return sum(1 for count in filled if count == 2) >= 4
-    return sum(filled) >= 0.4 * columns * len(table)
-
-
-def _is_prose(table: list[tuple[str, ...]], fill: list[float]) -> bool:
-    """Columns of running text with level lines: long pieces that fill their columns."""
-    lengths = [len(cell) for row in table for cell in row if cell]
-    return sum(lengths) / len(lengths) > 22 and sum(fill) / len(fill) > 0.75
-
-
-def _top(row: list[int], lines: Sequence[StyledLine]) -> float:
-    return min(lines[index].box[1] for index in row)
-
-
-def _bottom(row: list[int], lines: Sequence[StyledLine]) -> float:
-    return max(lines[index].box[3] for index in row)
 
 
 def enclosing(boxes: Sequence[Box]) -> Box:

@@ -10,12 +10,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from vision.media.document_mupdf import pymupdf
-from vision.media.document_order import borderless_tables, by_rows, enclosing, in_reading_order
+from vision.media.document_order import by_rows, enclosing, in_reading_order
+from vision.media.document_tables import borderless_tables
 from vision.media.markdown import Flow, StyledLine, body_size, centre_inside
 from vision.types import Box, TextTable
 
@@ -58,8 +59,10 @@ class PageLines:
 
 def page_content(page: pymupdf.Page) -> Content:
     """MuPDF's blocks, lines and spans of the page; half of the time that reading a page's text takes."""
-    content = page.get_text("dict", flags=_FLAGS)
+    whole = page.get_textpage(flags=_FLAGS)
+    content = page.get_text("dict", textpage=whole)
     assert isinstance(content, dict)
+    content["words"] = page.get_text("words", textpage=whole)
     return content
 
 
@@ -67,12 +70,33 @@ def page_lines(content: Content) -> PageLines:
     """The lines of the text layer: those that run from left to right, and those that do not (margin notes, axes)."""
     upright: list[StyledLine] = []
     turned: list[StyledLine] = []
-    for block in content["blocks"]:
-        for line in block.get("lines", ()):
+    words: dict[tuple[int, int], list[Word]] = {}
+    for word in content["words"]:
+        words.setdefault((word[5], word[6]), []).append((_box(word), str(word[4])))
+    for number, block in enumerate(content["blocks"]):
+        for at, line in enumerate(block.get("lines", ())):
             styled = _styled(line)
-            if styled is not None:
-                (turned if _turn(line["dir"]) else upright).append(styled)
+            if styled is None:
+                continue
+            if _turn(line["dir"]):
+                turned.append(styled)
+            else:
+                upright.extend(_parted(styled, words.get((number, at), [])))
     return PageLines(tuple(upright), tuple(turned))
+
+
+def _parted(line: StyledLine, words: list[Word]) -> list[StyledLine]:
+    """The line in pieces where its words stand far apart, as cells of a table do and words of a text do not."""
+    gaps = [right[0][0] - left[0][2] for left, right in pairwise(words)]
+    if line.mono or not gaps or max(gaps) < line.size:
+        return [line]
+    usual = sorted(gaps)[len(gaps) // 2] if len(gaps) > 2 else 0.0
+    cuts = [at + 1 for at, gap in enumerate(gaps) if gap > max(line.size, 1.8 * usual if usual < line.size else 0.0)]
+    pieces = [words[start:end] for start, end in pairwise([0, *cuts, len(words)])]
+    return [
+        replace(line, text=" ".join(word[1] for word in piece), box=enclosing([word[0] for word in piece]))
+        for piece in pieces
+    ]
 
 
 def text_turn(content: Content) -> int:
@@ -108,9 +132,12 @@ def ruled_tables(page: pymupdf.Page) -> list[TextTable]:
     for found in finder.tables:
         edges = _column_edges(found)
         rows: list[tuple[str, ...]] = []
+        head = True
         for row in found.rows:
             cells = [[word for word in words if cell and centre_inside(word[0], _box(cell))] for cell in row.cells]
-            rows.extend(_split_row(_spread(cells, row.cells, edges)))
+            split = _split_row(_spread(cells, row.cells, edges))
+            head = head and any(map(_spans, row.cells, [*edges[1:], float("inf")]))
+            rows.extend([_said_over_all(split[0], row.cells, edges)] if head and len(split) == 1 else split)
         kept = _without_empty_columns([row for row in rows if any(row)])
         if len(kept) >= 2 and len(kept[0]) >= 2:
             rows = [tuple(_LEADERS.sub("", cell).strip() for cell in row) for row in kept]
@@ -188,6 +215,22 @@ def _has_rules(page: pymupdf.Page) -> bool:
         if across >= 2 and down >= 2:
             return True
     return False
+
+
+def _spans(frame: Any, following: float) -> bool:
+    """Whether a cell reaches beyond the left edge of the column that follows."""
+    return bool(frame) and frame[2] > following + 1
+
+
+def _said_over_all(texts: tuple[str, ...], frames: Sequence[Any], edges: list[float]) -> tuple[str, ...]:
+    """A heading over several columns, but not over all of them, stands over each: pipe tables have no spans."""
+    said = list(texts)
+    for at, frame in enumerate(frames):
+        under = [column for column in range(at, len(edges)) if frame and edges[column] < frame[2] - 1]
+        if 1 < len(under) < len(edges) and not any(texts[column] for column in under[1:]):
+            for column in under:
+                said[column] = texts[at]
+    return tuple(said)
 
 
 def _column_edges(table: Any) -> list[float]:

@@ -184,7 +184,7 @@ def _close(
 
 
 def _right_edges(lines: list[StyledLine]) -> dict[int, float]:
-    """How far to the right text goes where each line (by its id) stands: the furthest end among its neighbours."""
+    """How far to the right text goes where each line (by its id) stands: about the furthest end of its neighbours."""
     edges: dict[int, float] = {}
     for at, line in enumerate(lines):
         near = [
@@ -192,7 +192,8 @@ def _right_edges(lines: list[StyledLine]) -> dict[int, float]:
             for other in lines[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS + 1]
             if abs(other.box[0] - line.box[0]) < 5 * line.size
         ]
-        edges[id(line)] = max(near)
+        # A title over several columns, or a word that sticks out, says nothing of where the column ends.
+        edges[id(line)] = sorted(near)[-1 - len(near) // 8]
     return edges
 
 

@@ -144,15 +144,21 @@ def _is_table(cells: dict[int, list[Fragment]], owner: np.ndarray) -> bool:
 
 
 def _text(cells: dict[int, list[Fragment]], owner: np.ndarray) -> tuple[tuple[str, ...], ...]:
-    """Rows of text without empty columns; a cell over several places has its text in the first of them."""
+    """Rows of text without empty columns; a cell over several places has its text in the first of them.
+
+    A heading over several columns, but not over all, stands over each: rows of cells have no spans.
+    """
     seen: set[int] = set()
     rows: list[list[str]] = []
+    head = True
     for places in owner:
+        head = head and 1 < len(np.unique(places)) < len(places)
         row: list[list[Fragment]] = []
-        for cell in places:
-            row.append([] if int(cell) in seen else cells.get(int(cell), []))
-            seen.add(int(cell))
-        rows += [[join(cell) for cell in part] for part in _parted(row)]
+        above = set(seen)
+        for cell in map(int, places):
+            row.append([] if cell in (above if head else seen) else cells.get(cell, []))
+            seen.add(cell)
+        rows += [[join(cell) for cell in part] for part in ([row] if head else _parted(row))]
     kept = [column for column in range(owner.shape[1]) if any(row[column] for row in rows)]
     return tuple(tuple(row[column] for column in kept) for row in rows if any(row))
 

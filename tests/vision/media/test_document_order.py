@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 
-from vision.media.document_order import borderless_tables, by_rows, in_reading_order
+from vision.media.document_order import by_rows, in_reading_order
 from vision.media.markdown import StyledLine
 from vision.types import Box
 
@@ -43,23 +43,6 @@ def test_rows_of_a_table_are_not_taken_for_columns() -> None:
         for column in range(4)
     ]
     assert _ordered(cells) == [cell.text for cell in cells]
-    ((table, members),) = borderless_tables(cells)
-    assert len(members) == 48
-    assert table.rows[3] == ("3.0", "3.1", "3.2", "3.3")
-
-
-def test_running_text_and_contents_pages_are_no_tables() -> None:
-    assert borderless_tables(_column("text", 50, 290, 20)) == []
-    contents = [
-        piece
-        for at in range(10)
-        for piece in (
-            StyledLine(f"{at}. Chapter", (50, 100 + 14 * at, 120, 110 + 14 * at), 10),
-            StyledLine(". . . . . . . .", (130, 100 + 14 * at, 400, 110 + 14 * at), 10),
-            StyledLine(str(at), (420, 100 + 14 * at, 430, 110 + 14 * at), 10),
-        )
-    ]
-    assert borderless_tables(contents) == []
 
 
 def test_boxes_on_one_row_are_sorted_from_left_to_right() -> None:
