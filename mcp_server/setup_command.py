@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from manifests.clients import NAMES
 from vision.config import Settings
 
 
@@ -13,8 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target",
         action="append",
+        choices=NAMES,
         metavar="CLIENT",
-        help="add the server to this client, such as claude-code; repeatable; default: those found on this computer",
+        help=f"add the server to it: {', '.join(NAMES)}; repeatable; default: those found on this computer",
     )
     parser.add_argument("--no-model", action="store_true", help="leave out the model: its packages and weights")
     parser.add_argument("--no-clients", action="store_true", help="leave the clients as they are")

@@ -99,9 +99,10 @@ def install_for(environment: Environment, build: Build, facts: Facts, *, replace
     if uv is not None:
         to = ("--python", str(environment.python), "--torch-backend", build.backend, *again)
         return Install(commands=((str(uv), "pip", "install", *to, _pinned()),), note=note)
-    if PathFinder.find_spec("pip", facts.packages) is None:
+    if build.by_uv or PathFinder.find_spec("pip", facts.packages) is None:
         to = ("--python", str(environment.python), "--torch-backend", build.backend, *again)
-        wanted = "This environment has no pip: install uv (https://docs.astral.sh/uv/) and run setup again."
+        lacks = "Which build this hardware needs, uv finds out" if build.by_uv else "This environment has no pip"
+        wanted = f"{lacks}: install uv (https://docs.astral.sh/uv/) and run setup again."
         return Install(commands=(("uv", "pip", "install", *to, _pinned()),), by_us=False, note=wanted)
     return Install(commands=_by_pip(environment, build, replace), note=note)
 

@@ -11,6 +11,7 @@ from mcp_server.setup_environment import Environment
 from mcp_server.setup_facts import Facts
 from mcp_server.setup_model import ModelOffer, Other
 from mcp_server.setup_plan import ModelPlan, Problem
+from vision.variants.candidates import unusable
 from vision.variants.hardware import Hardware
 
 _EXAMPLES = {
@@ -27,6 +28,7 @@ _EXAMPLES = {
 
 def machine(facts: Facts, hardware: Hardware, environment: Environment) -> list[str]:
     lines = ["This computer", *hardware_lines(hardware), f"  python  {environment.title}"]
+    lines += [f"  note: {gpu.name} is not used: {why}" for gpu in hardware.gpus if (why := unusable(gpu))]
     if facts.container:
         lines.append("  note: a container: what is fetched lasts only where its folders lie on a volume")
     if facts.wsl and not hardware.gpus:
@@ -55,9 +57,11 @@ def _weights(planned: ModelPlan) -> list[str]:
     if not planned.download:
         return ["  weights: here and whole"]
     found = planned.offer
-    part = f", {size(found.present)} of them are here" if found.present else ""
-    room = f"into {planned.cache}, where {size(planned.free)} are free"
-    return [f"  weights: about {size(found.size)}{part}; {size(planned.download)} to fetch {room}"]
+    part = f"{size(found.present)} of {size(found.size)} are here, " if found.present else ""
+    return [
+        f"  weights: {part}about {size(planned.download)} to fetch into {planned.cache}, "
+        f"where {size(planned.free)} are free"
+    ]
 
 
 def _packages(planned: ModelPlan) -> list[str]:

@@ -26,7 +26,8 @@ _OLDEST, _BEFORE = (2, 9), (3, 0)
 
 
 class Build(Frozen):
-    """`backend` as uv's --torch-backend takes it; `index` for pip, None where PyPI has this build.
+    """`backend` as uv's --torch-backend takes it; `index` for pip, None where PyPI has this build. `by_uv`: only uv
+    finds out which of several builds the machine needs.
 
     `download` and `installed` are bytes, about, with all that the build needs.
     """
@@ -34,6 +35,7 @@ class Build(Frozen):
     title: str
     backend: str
     index: str | None = None
+    by_uv: bool = False
     download: int
     installed: int
 
@@ -82,7 +84,7 @@ def build_for(device: DeviceKind, gpus: Sequence[Gpu], system: str) -> Build:
         return Build(title="torch for Intel GPUs (XPU)", backend="auto", index=f"{_INDEX}/xpu", **sizes)
     if any(gpu.vendor == "amd" for gpu in gpus):
         sizes = {"download": 5 * _GB, "installed": 17 * _GB}
-        return Build(title="torch for AMD GPUs (ROCm)", backend="auto", index=f"{_INDEX}/rocm7.1", **sizes)
+        return Build(title="torch for AMD GPUs (ROCm)", backend="auto", by_uv=True, **sizes)
     return _cuda(gpus, system)
 
 

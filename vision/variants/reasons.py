@@ -121,6 +121,8 @@ def _why_devices(hardware: Hardware, policy: Policy, best: Candidate, layout: La
     share = f"{policy.memory_fraction:.0%} of what is free now may be used"
     if best.build.kind == "cpu":
         why = "no GPU was found" if not hardware.gpus else "no GPU here has room for any variant that may be taken"
+        if hardware.gpus and all(unusable(gpu) for gpu in hardware.gpus):
+            why = "no GPU here can be used"
         if policy.device == "cpu":
             why = "the device is pinned"
         return f"it runs on the CPU: {why}; {share}"
