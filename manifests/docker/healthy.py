@@ -3,15 +3,14 @@
 import os
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def well() -> bool:
-    """Whether the container's own process serves no HTTP, or answers."""
-    words = Path("/proc/1/cmdline").read_bytes().split(b"\0")
-    if b"serve" not in words:
+def well(command: Sequence[bytes], port: str) -> bool:
+    """Whether the server, which was started with these words, serves no HTTP, or answers on the port."""
+    if b"serve" not in command:
         return True
-    port = os.environ.get("INTERNVL_MCP_HTTP_PORT", "8000")
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=4) as answer:
             return answer.status == 200
@@ -20,4 +19,5 @@ def well() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if well() else 1)
+    own = Path("/proc/1/cmdline").read_bytes().split(b"\0")
+    sys.exit(0 if well(own, os.environ.get("INTERNVL_MCP_HTTP_PORT", "8000")) else 1)
