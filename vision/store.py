@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -90,11 +91,14 @@ class Store:
         with self._lock:
             try:
                 connection = self._connection or self._open()
+                sweeps = begin != "BEGIN" and time.monotonic() - self._swept > _SWEEP_EVERY_S
                 with _transaction(connection, begin):
                     found = work(connection)
-                    if begin != "BEGIN" and time.monotonic() - self._swept > _SWEEP_EVERY_S:
+                    if sweeps:
                         self._swept = time.monotonic()
                         sweep(connection, self.keep_s)
+                if sweeps:
+                    remove_left_over(self.folder, self.keep_s)
                 return found
             except (sqlite3.Error, OSError) as e:
                 raise StoreFailed(
@@ -114,6 +118,7 @@ class Store:
             aside = self._path.with_suffix(f".damaged-{int(time.time())}")
             logger.warning("%s is damaged (%s): it is kept as %s, and begun anew", self._path, e, aside.name)
             self._path.replace(aside)
+            aside.touch()
             for companion in ("-wal", "-shm"):
                 Path(f"{self._path}{companion}").unlink(missing_ok=True)
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -162,3 +167,33 @@ def sweep(connection: sqlite3.Connection, keep_s: float) -> None:
                 (MOST_ROWS[who], MOST_BYTES[who]),
             )
     connection.execute("PRAGMA incremental_vacuum").fetchall()
+
+
+def remove_left_over(folder: Path, keep_s: float) -> None:
+    """Removes the files of servers before this version, and those put aside, once all in them has expired. One that a
+    server still has open stays.
+    """
+    for path in folder.glob("store-*"):
+        older = re.fullmatch(r"store-(\d+)\.sqlite3", path.name)
+        if not (older and int(older[1]) < _SCHEMA_VERSION) and ".damaged-" not in path.name:
+            continue
+        try:
+            if _last_written(path) < time.time() - keep_s and (older is None or _left(path)):
+                path.unlink(missing_ok=True)
+                logger.info("%s was left over: removed", path)
+        except (OSError, sqlite3.Error) as e:  # in use, or not ours to remove
+            logger.debug("%s stays: %s", path, e)
+
+
+def _last_written(path: Path) -> float:
+    companion = Path(f"{path}-wal")
+    return max(each.stat().st_mtime for each in (path, companion) if each.exists())
+
+
+def _left(path: Path) -> bool:
+    """Whether no process has the file open: to leave the WAL mode is given to nobody else. Its companions are gone
+    then. Raises sqlite3.OperationalError where one has it open.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+    return mode == "delete"
