@@ -109,6 +109,7 @@ class TaskResult(Result):
     result_type: Literal["task"] = "task"  # type: ignore[assignment]
     task_id: str
     status: str
+    poll_interval_ms: int
 
 
 class Tasks(ClientExtension):
@@ -128,7 +129,7 @@ class Tasks(ClientExtension):
                 if found.status != "working":
                     assert found.result is not None
                     return CallToolResult.model_validate(found.result, by_name=False)
-                await anyio.lowlevel.checkpoint()
+                await anyio.sleep(task.poll_interval_ms / 1000)
 
 
 class _Params(RequestParams):
