@@ -1,10 +1,7 @@
-"""What a model adds to a document: an answer from the pages that fit the question, and the text of pages that OCR could
-not read.
-"""
+"""What a model adds to a document: the text of pages that OCR could not read, and answers from pages it is shown."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +12,9 @@ from tools.result import SourceFacts
 from vision.call import Call
 from vision.engine.choice import Choice
 from vision.errors import VisionError
+from vision.media.sniff import OFFICE_FORMATS
 from vision.prompts.documents import TILES, ask_pages, transcribe_page, without_fence
+from vision.prompts.prompt import Prompt
 from vision.reading import ReadPage
 from vision.seen import Media, Shown
 from vision.service import VisionService
@@ -24,24 +23,27 @@ from vision.service import VisionService
 _MOST_PAGES, _MOST_PAGES_CPU = 4, 1
 # Each comes with its text, which takes a fifth of a small context at most.
 _PAGE_TEXT_TOKENS, _TEXT_SHARE = 800, 0.2
+# Without a picture the text is all there is.
+_TEXT_ALONE_TOKENS, _TEXT_ALONE_SHARE = 2_000, 0.6
 MOST_TRANSCRIBED = 4
 # A page is transcribed only when so much is left for the reply.
 _LEAST_S = 5.0
-_WORD = re.compile(r"[^\W_]{3,}|[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True)
 class Shows:
-    """Pages and their pictures, to be asked about when the source is closed again."""
+    """Pages and their pictures, to be asked about when the source is closed again; no pictures where it has none."""
 
     reads: tuple[ReadPage, ...]
-    pictures: tuple[Shown, ...]
+    pictures: tuple[Shown | None, ...]
 
 
 async def show(
     service: VisionService, media: Media, call: Call, reads: Sequence[ReadPage], password: str | None
 ) -> Shows:
     numbers = tuple(read.page.number for read in reads)
+    if media.kind.format in OFFICE_FORMATS:
+        return Shows(tuple(reads), (None,) * len(numbers))
     pictures = [shown async for _, shown in service.page_pictures(media, call, numbers, password=password)]
     return Shows(tuple(reads), tuple(pictures))
 
@@ -56,6 +58,7 @@ async def transcribed(service: VisionService, call: Call, poor: Shows) -> tuple[
     tiles = service.engine.tiles(await service.engine.choice(), TILES)
     done: dict[int, ReadPage] = {}
     for read, shown in zip(poor.reads, poor.pictures, strict=True):
+        assert shown is not None  # only pages with pictures are read by OCR
         if done and call.left_s < _LEAST_S:
             return done, [f"{len(poor.reads) - len(done)} pages of poor OCR were not transcribed, for want of time."]
         number = read.page.number
@@ -72,41 +75,30 @@ async def transcribed(service: VisionService, call: Call, poor: Shows) -> tuple[
     return done, []
 
 
-def pages_for(choice: Choice, reads: Sequence[ReadPage], question: str) -> list[ReadPage]:
-    """The pages that are shown to the model for a question."""
+def most_pages(choice: Choice) -> int:
+    """How many pages the model is shown at once."""
     model = choice.model
     most = _MOST_PAGES_CPU if model is not None and model.device == "cpu" else _MOST_PAGES
     if model is not None and model.max_pictures is not None:
         most = min(most, max(1, model.max_pictures))
-    return fitting_pages(reads, question, most)
+    return most
 
 
 async def ask_about(service: VisionService, call: Call, shows: Shows, question: str, facts: SourceFacts) -> Spoken:
     """The answer from pages that are shown to the model with their text."""
-    choice = await service.engine.choice()
+    prompt = _prompt(service, await service.engine.choice(), shows, question)
+    return await ask(service, call, prompt, [facts])
+
+
+def _prompt(service: VisionService, choice: Choice, shows: Shows, question: str) -> Prompt:
     context = 0 if choice.model is None else choice.model.context - service.settings.max_answer_tokens
-    tokens = min(_PAGE_TEXT_TOKENS, int(_TEXT_SHARE * context / len(shows.reads)))
+    pictures = sum(picture is not None for picture in shows.pictures)
+    each, share = (_PAGE_TEXT_TOKENS, _TEXT_SHARE) if pictures else (_TEXT_ALONE_TOKENS, _TEXT_ALONE_SHARE)
+    tokens = min(each, int(share * context / len(shows.reads)))
     pages = [
-        (read.page.number, picture.part, split_text(read.page.text or read.page.markdown, tokens)[0])
+        (read.page.number, picture and picture.part, split_text(read.page.text or read.page.markdown, tokens)[0])
         for read, picture in zip(shows.reads, shows.pictures, strict=True)
     ]
     words = estimate_tokens(question) + tokens * len(pages)
-    tiles = service.engine.tiles(choice, TILES, len(pages), words)
-    spoken = await ask(service, call, ask_pages(pages, question, tiles), [facts])
-    if not spoken.seen or len(pages) == shows.reads[0].page_count:
-        return spoken
-    numbers = ", ".join(str(number) for number, _, _ in pages)
-    where = f"The model was shown page{'s' if len(pages) > 1 else ''} {numbers}, which fit the question best."
-    return spoken.noting(f"{where} Name others with `pages`.")
-
-
-def fitting_pages(reads: Sequence[ReadPage], question: str, most: int) -> list[ReadPage]:
-    """The pages that hold most of the question's words, in their order; the first ones where none holds any."""
-    words = {word.casefold() for word in _WORD.findall(question)}
-
-    def score(read: ReadPage) -> int:
-        text = f"{read.page.text} {read.page.markdown}".casefold()
-        return sum(word in text for word in words)
-
-    best = sorted(reads, key=lambda read: (-score(read), read.place))[:most]
-    return sorted(best, key=lambda read: read.place)
+    tiles = service.engine.tiles(choice, TILES, pictures, words) if pictures else 1
+    return ask_pages(pages, question, tiles)

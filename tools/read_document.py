@@ -1,32 +1,45 @@
-"""read_document: a document as Markdown or text, page by page; a question about it is the model's to answer."""
+"""read_document: a document as Markdown or text, page by page; its outline; a search through it; questions about it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from tools.asking import Spoken, answer_room, engine_used, silent
-from tools.common import MORE, CursorText, Pages, Password, Source, needs_model, page_facts
+from tools.common import MORE, CursorText, Pages, Password, Source, needs_model, page_facts, source_facts
 from tools.cursor import Cursors, Start, past_the_end
-from tools.document_model import MOST_TRANSCRIBED, ask_about, pages_for, poor_pages, show, transcribed
+from tools.document_model import MOST_TRANSCRIBED, poor_pages, show, transcribed
+from tools.document_parts import DocumentParts, beside_text, everything
+from tools.document_question import Answered, Answering, Question, look_for
+from tools.document_reply import Format, PageRead, Reply
 from tools.evidence import support
-from tools.paging import LEAST_TOKENS, At, Budget, fill, split_text, tokens_of
+from tools.paging import At, Budget
 from tools.result import SourceFacts, ToolResult, Used
 from tools.tool import Parameters, Tool
 from vision.call import Call
 from vision.engine.choice import Choice
-from vision.reading import ReadPage, read_pages
-from vision.seen import Media
+from vision.errors import InvalidArgument
+from vision.media.document_pages import parse_pages
+from vision.search.hits import Found, Hit
 from vision.service import VisionService
-from vision.types import Frozen, TextTable
+from vision.types import Box, Frozen
+from vision.whole import Searched, Whole, spec
 
-_OVERHEAD_TOKENS = 800
 # With a question for a model, no page is begun when less than this share of the work's time is left for it.
 _MODEL_SHARE = 0.6
+# With a question, the text of so few pages comes too; of more, only the passages that fit.
+_FEW_PAGES = 4
+_PASSAGES_TOKENS, _PASSAGES_BESIDE_TOKENS = 3_000, 800
+_SEARCH_READ_S = 60.0
+_MOST_HITS = 50
+_OVERHEAD_TOKENS = 800
 # Pages done of those chosen, then the place in the next: its text and so many tables done, rows, characters.
-_CURSORS = Cursors("read_document", 4, ("pages", "format"))
+# For format outline: which part, and so many of it; for a search: so many hits.
+_CURSORS = Cursors("read_document", 4, ("pages", "format", "search"))
 
 
 class ReadDocumentParameters(Parameters):
@@ -35,205 +48,311 @@ class ReadDocumentParameters(Parameters):
         str | None,
         Field(description="What you want to know, in your language; answered from the few pages that fit it best"),
     ] = None
+    search: Annotated[
+        str | None,
+        Field(
+            max_length=500,
+            description='Words to look for in the whole document: passages with page and box; "quoted words" as they '
+            "stand. With question: where to look",
+        ),
+    ] = None
     pages: Pages = None
     format: Annotated[
-        Literal["markdown", "text", "json"],
+        Format,
         Field(
             description="markdown keeps headings, lists and tables; text is fastest; json gives each page apart, with "
-            "its tables as rows"
+            "its tables as rows; outline gives no text but all of the outline, form fields, annotations and links"
         ),
     ] = "markdown"
     password: Password = None
     cursor: CursorText = None
 
 
-class PageRead(Frozen):
-    """One page, and why it was read that way. `markdown` and `tables` are filled in for format json.
+class Passage(Frozen):
+    """A few lines that hold what was looked for; `box` in points of the page (pixels for pictures)."""
 
-    What of it does not fit in a reply comes with `next_cursor`, under the same number.
-    """
+    page: int
+    text: str
+    box: Box
+    score: float = Field(description="by BM25, to compare within one reply")
 
-    number: int
-    source: Literal["text-layer", "ocr", "model"]
-    reason: str | None = None
-    markdown: str | None = None
-    tables: tuple[TextTable, ...] = ()
+
+class Search(Frozen):
+    """What was searched, and what held something: pages as in `pages`."""
+
+    matches: int = Field(description="passages that hold something of what was looked for")
+    matching_pages: str
+    pages: int = Field(description="how many pages were searched")
+    not_searched: str | None = Field(
+        default=None, description="pages whose text is not in the file and was not read in the time: call again"
+    )
 
 
 class ReadDocumentResult(ToolResult):
-    """The text stands once: in `markdown`, each page begun by <!-- page N -->, or for format json in `pages`."""
+    """The text stands once: in `markdown`, each page begun by <!-- page N -->, or for format json in `pages`.
 
-    markdown: str
+    `document`: what it says about itself, with the first pages. `passages`: best first, for a search or a question.
+    """
+
+    markdown: str = ""
     page_count: int
     title: str | None = None
-    pages: tuple[PageRead, ...]
+    pages: tuple[PageRead, ...] = ()
+    document: DocumentParts | None = None
+    passages: tuple[Passage, ...] = ()
+    search: Search | None = None
+    in_document: bool | None = Field(
+        default=None, description="false: what was asked for is not in this document, as far as it was searched"
+    )
 
 
-class _Reply:
-    """Collects pages until the reply is full. A page is its text, then (for format json) its tables."""
+@dataclass(frozen=True)
+class _Work:
+    """One call: its parameters, where it begins, what answers."""
 
-    def __init__(self, parameters: ReadDocumentParameters, start: Start, tokens: int) -> None:
-        self.parameters = parameters
-        self.start, self.tokens = start, tokens
-        self.page, *begin = start.place
-        self.begin = At(*begin)
-        self.budget = Budget(tokens - _OVERHEAD_TOKENS)
-        self.reads: list[ReadPage] = []
-        self.by_model: frozenset[int] = frozenset()
-        self.pages: list[PageRead] = []
-        self.parts: list[str] = []
-        self.title: str | None = None
-        self.facts: SourceFacts | None = None
-        self.next: tuple[int, At] | None = None
-        self.empty = True
+    service: VisionService
+    call: Call
+    parameters: ReadDocumentParameters
+    start: Start
+    choice: Choice
 
-    def add(self, read: ReadPage) -> None:
-        """Adds one page; sets `next` when the reply is full."""
-        self.reads.append(read)
-        self.title = read.title
-        begin = self.begin if read.place == self.page else At()
-        source = "model" if read.page.number in self.by_model else read.page.source
-        shown = PageRead(number=read.page.number, source=source, reason=read.page.ocr_reason)
-        text, tables = self._contents(read)
-        if begin.item > len(tables) or (begin.item == 0 and (begin.row or 0 < len(text) <= begin.character)):
-            raise past_the_end()
-        if not self.budget.take_all(shown, f"<!-- page {shown.number} -->") and self.pages:
-            self.next = (read.place, begin)
-            return
-        part, rest = split_text(text[begin.character :] if begin.item == 0 else "", self._room())
-        if rest and self.pages and len(part) < len(rest):
-            # A page that starts the next reply whole reads better than one cut near its top.
-            self.next = (read.place, begin)
-            return
-        self.budget.spend(tokens_of(part))
-        self.empty = self.empty and not part.strip()
-        given: list[TextTable] = []
-        if rest:
-            self.next = (read.place, At(0, 0, begin.character + len(part)))
-        else:
-            begin = At(begin.item - 1, begin.row, begin.character) if begin.item else At()
-            given, left = fill(tables, begin, self.budget, empty=not (self.pages or part))
-            if left is not None:
-                self.next = (read.place, At(left.item + 1, left.row, left.character))
-        if self.parameters.format == "json":
-            shown = shown.model_copy(update={"markdown": part, "tables": tuple(given)})
-        else:
-            self.parts.append(f"<!-- page {read.page.number} -->\n\n{part.strip()}\n")
-        self.pages.append(shown)
+    @property
+    def tokens(self) -> int:
+        return self.service.settings.max_reply_tokens
 
-    def again(self, replaced: dict[int, ReadPage]) -> _Reply:
-        """The same pages in a new reply, those whose number is in `replaced` as the model read them."""
-        reply = _Reply(self.parameters, self.start, self.tokens)
-        reply.facts, reply.by_model = self.facts, frozenset(replaced)
-        for read in self.reads:
-            reply.add(replaced.get(read.page.number, read))
-            if reply.next is not None:
-                return reply
-        if self.next is not None:  # it ended for want of room or time, and what is left still is
-            last = self.reads[-1]
-            went_on = self.next[0] > last.place or self.pages[-1].number == last.page.number
-            reply.next = (last.place + 1, At()) if went_on and last.place + 1 < last.total else None
-        return reply
-
-    def _contents(self, read: ReadPage) -> tuple[str, tuple[TextTable, ...]]:
-        text = read.page.text if self.parameters.format == "text" else read.page.markdown
-        return text, read.page.text_content.tables if self.parameters.format == "json" else ()
-
-    def _room(self) -> int:
-        """Tokens for a page's text: the first page of a reply gets some in any case, so that every reply gets on."""
-        return self.budget.left if self.pages else max(self.budget.left, LEAST_TOKENS)
+    def cursor(self, sha256: str, *place: int) -> str:
+        return _CURSORS.make(sha256, self.parameters, *place)
 
 
 async def run(service: VisionService, parameters: ReadDocumentParameters, call: Call) -> ReadDocumentResult:
     parameters, start = _CURSORS.resume(parameters, parameters.cursor)
     call = call.made_with(parameters.model_dump(mode="json", exclude_unset=True))
-    choice = await service.engine.choice()
-    tokens = service.settings.max_reply_tokens
+    work = _Work(service, call, parameters, start, await service.engine.choice())
     if parameters.question:
-        tokens -= answer_room(choice, tokens)
-    modelled = choice.model is not None
+        return await _answered(work)
+    if parameters.search is not None:
+        return await _searched(work, parameters.search)
+    return await (_outlined(work) if parameters.format == "outline" else _read(work))
+
+
+async def _read(work: _Work) -> ReadDocumentResult:
+    """Pages, from the first chosen one or from where the cursor says."""
+    service, call, parameters = work.service, work.call, work.parameters
+    modelled = work.choice.model is not None
     with await service.open(parameters.source, call) as media:
-        start.check(media.opened.sha256)
-        reply = _Reply(parameters, start, tokens)
-        asking = modelled and parameters.question is not None
-        await _read(service, media, reply, call, _MODEL_SHARE * call.within_s if asking else 0.0)
-        facts = reply.facts
-        if facts is None:
-            raise past_the_end()
+        work.start.check(media.opened.sha256)
+        whole = Whole(service, media, call, parameters.password)
+        reply = Reply(parameters.format, work.start, work.tokens)
+        document = await _beside(whole, work, reply.budget)
+        facts = await _fill(whole, work, reply, 0.0)
         chosen = poor_pages(reply.reads)[:MOST_TRANSCRIBED] if modelled else []
-        if asking:
-            chosen = pages_for(choice, reply.reads, parameters.question or "")
         shows = await show(service, media, call, chosen, parameters.password)
-    if asking:
-        spoken = await ask_about(service, call, shows, parameters.question or "", facts)
-    else:
-        spoken = await silent(service, call, choice, [facts])
-        if shows.reads:
-            replaced, notices = await transcribed(service, call, shows)
-            reply = reply.again(replaced) if replaced else reply
-            spoken = spoken.noting(*notices)
-    return _result(reply, facts, choice, spoken, call)
+    spoken = await silent(service, call, work.choice, [facts])
+    if shows.reads:
+        replaced, notices = await transcribed(service, call, shows)
+        reply = reply.again(replaced) if replaced else reply
+        spoken = spoken.noting(*notices)
+    if document is not None and document.outline and reply.next is not None:
+        spoken = spoken.noting(f"{facts.pages} pages: see `document.outline`, name `pages`, or `search` for words.")
+    result = _of_pages(work, reply, facts, spoken)
+    return result.model_copy(update={"document": document})
 
 
-async def _read(service: VisionService, media: Media, reply: _Reply, call: Call, keep_s: float) -> None:
+async def _beside(whole: Whole, work: _Work, budget: Budget) -> DocumentParts | None:
+    """What the document says about itself, with its first pages."""
+    if not whole.paged or work.start.digest is not None:
+        return None
+    facts = await whole.facts()
+    pages = work.parameters.pages
+    return beside_text(facts, parse_pages(pages, facts.page_count) if pages else None, budget)
+
+
+async def _fill(whole: Whole, work: _Work, reply: Reply, keep_s: float) -> SourceFacts:
     """Reads pages until the reply is full, or only `keep_s` seconds of its time are left."""
-    parameters = reply.parameters
-    pages = read_pages(
-        service, media, call, output="text" if parameters.format == "text" else "markdown",
-        pages=parameters.pages, after=reply.page, password=parameters.password,
-    )  # fmt: skip
-    async with aclosing(pages):
+    call = work.call
+    output = "text" if reply.format == "text" else "markdown"
+    async with aclosing(whole.pages(output=output, pages=work.parameters.pages, after=reply.page)) as pages:
         async for read in pages:
-            reply.facts = reply.facts or page_facts(media, read)
+            reply.facts = reply.facts or page_facts(whole.media, read)
             reply.add(read)
             await call.progress(read.place + 1, read.total, f"page {read.page.number} of {read.page_count}")
             if reply.next is None and read.place + 1 < read.total and call.left_s <= keep_s:
                 reply.next = (read.place + 1, At())
             if reply.next is not None:
                 break
+    if reply.facts is None:
+        raise past_the_end()
+    return reply.facts
 
 
-def _result(reply: _Reply, facts: SourceFacts, choice: Choice, spoken: Spoken, call: Call) -> ReadDocumentResult:
+async def _outlined(work: _Work) -> ReadDocumentResult:
+    """What the document says about itself, and none of its text."""
+    parameters, call = work.parameters, work.call
+    with await work.service.open(parameters.source, call) as media:
+        work.start.check(media.opened.sha256)
+        whole = Whole(work.service, media, call, parameters.password)
+        if not whole.paged:
+            raise InvalidArgument("a picture has no outline", "Leave format out to read what it shows.")
+        found = await whole.facts()
+    pages = parse_pages(parameters.pages, found.page_count) if parameters.pages else None
+    part, item, *_ = work.start.place
+    document, rest = everything(found, pages, (part, item), Budget(work.tokens - _OVERHEAD_TOKENS))
+    facts = source_facts(media, pages=found.page_count)
+    spoken = await silent(work.service, call, work.choice, [facts])
+    cursor = None if rest is None else work.cursor(facts.sha256, *rest, 0, 0)
+    notices = [*spoken.notices, *([MORE] if cursor else [])]
+    if not document.has:
+        notices.append("It has no outline, form fields, annotations or links: leave format out to read its text.")
+    return ReadDocumentResult(
+        **_common(work, facts, spoken, notices, cursor), title=found.metadata.title, document=document
+    )
+
+
+async def _searched(work: _Work, words: str) -> ReadDocumentResult:
+    """Passages that hold the words."""
+    parameters, call = work.parameters, work.call
+    first = work.start.place[0]
+    with await work.service.open(parameters.source, call) as media:
+        work.start.check(media.opened.sha256)
+        whole = Whole(work.service, media, call, parameters.password)
+        searched = await whole.search(
+            words, pages=parameters.pages, first=first, most=_MOST_HITS, read_s=min(_SEARCH_READ_S, call.left_s / 2)
+        )
+        facts = source_facts(media, pages=searched.page_count)
+    if first and not searched.found.hits:
+        raise past_the_end()
+    given = _within(searched.found.hits, work.tokens - _OVERHEAD_TOKENS)
+    more = first + len(given) < searched.found.matches
+    cursor = work.cursor(facts.sha256, first + len(given), 0, 0, 0) if more and given else None
+    spoken = await silent(work.service, call, work.choice, [facts])
+    notices = [*spoken.notices, *_search_notices(searched), *([MORE] if cursor else [])]
+    return ReadDocumentResult(**_common(work, facts, spoken, notices, cursor), passages=given, search=_search(searched))
+
+
+async def _answered(work: _Work) -> ReadDocumentResult:
+    """An answer from the pages that matter, or the passages that do; the text too where there are few pages."""
+    parameters, call = work.parameters, work.call
+    model = work.choice.model
+    asked = Question(
+        parameters.question or "", parameters.source, parameters.search, parameters.pages, parameters.password
+    )
+    with await work.service.open(parameters.source, call) as media:
+        work.start.check(media.opened.sha256)
+        whole = Whole(work.service, media, call, parameters.password)
+        searched = await look_for(whole, asked)
+        facts = source_facts(media, pages=searched.page_count)
+        tokens = work.tokens - answer_room(work.choice, work.tokens)
+        reply = Reply(parameters.format, work.start, tokens)
+        reply.budget.spend(_PASSAGES_BESIDE_TOKENS)
+        if len(searched.numbers) <= _FEW_PAGES and parameters.format != "outline":
+            facts = await _fill(whole, work, reply, _MODEL_SHARE * call.within_s if model else 0.0)
+        answering = Answering(work.service, call, work.choice, asked, searched)
+        prepared = await answering.prepare(whole) if model else None
+    notices = [*_search_notices(searched)] if model is None else []
+    if prepared is None:
+        answered = Answered(await silent(work.service, call, work.choice, [facts]), (), None, ())
+        notices.append(needs_model(work.choice))
+    else:
+        answered = await answering.answer(prepared, facts)
+    room = _PASSAGES_BESIDE_TOKENS if model or reply.pages else _PASSAGES_TOKENS
+    update: dict[str, Any] = {
+        "passages": _within(searched.found.hits, room),
+        "search": _search(searched),
+        "in_document": answered.in_document,
+    }
+    spoken = answered.spoken.noting(*answered.notices, *notices)
+    if answered.shown:
+        lines = [line for read in answered.shown for line in read.page.text_content.lines]
+        numbers = sorted({read.page.number for read in answered.shown})
+        update["evidence"], update["unsupported"] = support(spoken.text or "", lines, numbers)
+        update["used"] = Used(pages=tuple(numbers), tiles=spoken.tiles)
+    return _of_pages(work, reply, facts, spoken).model_copy(update=update)
+
+
+def _of_pages(work: _Work, reply: Reply, facts: SourceFacts, spoken: Spoken) -> ReadDocumentResult:
+    """The result for the pages in the reply."""
     notices = [*spoken.notices]
     cursor = None
-    if reply.parameters.question and choice.model is None:
-        notices.append(needs_model(choice))
     if reply.next is not None:
         page, at = reply.next
-        cursor = _CURSORS.make(facts.sha256, reply.parameters, page, at.item, at.row, at.character)
+        cursor = work.cursor(facts.sha256, page, at.item, at.row, at.character)
         notices.append(MORE)
-    elif reply.empty and reply.begin == At():
+    elif reply.pages and reply.empty and reply.begin == At():
         notices.append("No text was found on these pages.")
-    lines = [line for read in reply.reads for line in read.page.text_content.lines]
-    evidence, unsupported = support(spoken.text or "", lines)
-    shared = spoken.shared()
-    if reply.by_model and choice.model is not None:
-        shared["engine"] = engine_used(choice)
+    if reply.failed:
+        numbers = spec([page.number for page in reply.failed])
+        notices.append(f"Pages that cannot be read: {numbers} ({reply.failed[0].reason}). The others are not affected.")
+    shared = _common(work, facts, spoken, notices, cursor)
+    if reply.by_model and work.choice.model is not None:
+        shared["engine"] = engine_used(work.choice)
     return ReadDocumentResult(
         **shared,
-        sources=(facts,),
         used=Used(pages=tuple(page.number for page in reply.pages), tiles=spoken.tiles),
-        evidence=evidence,
-        unsupported=unsupported,
-        truncated=cursor is not None or spoken.truncated,
-        next_cursor=cursor,
-        notices=tuple(notices),
-        timings_ms={"total": round(call.elapsed_s * 1000)},
         markdown="\n".join(reply.parts),
-        page_count=facts.pages or 0,
         title=reply.title,
         pages=tuple(reply.pages),
     )
+
+
+def _common(
+    work: _Work, facts: SourceFacts, spoken: Spoken, notices: Sequence[str], cursor: str | None
+) -> dict[str, Any]:
+    return {
+        **spoken.shared(),
+        "sources": (facts,),
+        "page_count": facts.pages or 0,
+        "truncated": cursor is not None or spoken.truncated,
+        "next_cursor": cursor,
+        "notices": tuple(notices),
+        "timings_ms": {"total": round(work.call.elapsed_s * 1000)},
+    }
+
+
+def _within(hits: Sequence[Hit], tokens: int) -> tuple[Passage, ...]:
+    """The hits as passages, as many as fit, the best in any case."""
+    budget = Budget(tokens)
+    given: list[Passage] = []
+    for hit in hits:
+        passage = Passage(page=hit.page, text=hit.text, box=hit.box, score=hit.score)
+        if not budget.take_all(passage) and given:
+            break
+        given.append(passage)
+    return tuple(given)
+
+
+def _search(searched: Searched) -> Search:
+    found: Found = searched.found
+    left_out = len(searched.unread) + len(searched.failed)
+    return Search(
+        matches=found.matches,
+        matching_pages=spec(found.matching),
+        pages=len(searched.numbers) - left_out,
+        not_searched=spec(searched.unread) or None,
+    )
+
+
+def _search_notices(searched: Searched) -> list[str]:
+    notices: list[str] = []
+    if searched.unread:
+        numbers = spec(searched.unread)
+        notices.append(f"Pages {numbers} are pictures that were not read yet: call again, or name them in `pages`.")
+    if searched.failed:
+        numbers, why = spec([number for number, _ in searched.failed]), searched.failed[0][1]
+        notices.append(f"Pages that cannot be read: {numbers} ({why}).")
+    if not searched.found.hits:
+        notices.append("Nothing of it was found in the pages searched.")
+    return notices
 
 
 TOOL = Tool(
     name="read_document",
     title="Read a document",
     description=(
-        "Reads a PDF (digital, scanned, rotated, encrypted with `password`), XPS, EPUB, multi-page TIFF or a "
-        "photographed page as Markdown, page by page: headings, lists and tables kept, scanned pages by OCR, each "
-        "page marked with how it was read. An InternVL model answers `question` from the pages and names them. Long "
-        "documents come in parts: choose `pages` or follow `next_cursor`."
+        "Reads a PDF (digital, scanned, rotated, encrypted with `password`), DOCX, PPTX, XLSX, XPS, EPUB, multi-page "
+        "TIFF or a photographed page as Markdown, page by page: headings, lists and tables kept, scanned pages by OCR, "
+        "each page marked with how it was read. `search` finds words in all of it, with page and box. An InternVL "
+        "model answers `question` from the pages that matter and names them; without one the best passages come. Long "
+        "documents begin with their outline: choose `pages`, or follow `next_cursor`."
     ),
     parameters=ReadDocumentParameters,
     result=ReadDocumentResult,

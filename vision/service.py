@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import anyio
 
@@ -29,7 +29,7 @@ from vision.media.tile_grid import TILE_SIDE, Fit, fitted_size
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
 from vision.prompts.video import Frame
 from vision.seen import FrameText, Media, Picture, Shown, changed
-from vision.types import Box, PageText, TextLine, TextTable
+from vision.types import Box, Frozen, PageText, TextLine, TextTable
 from vision.workers import jobs
 from vision.workers.pool import Results, WorkerPool, acquire
 from vision.workers.process import WorkerSpec
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _OCR_MEMORY_MB = 1100
 _CACHED_TEXT_BYTES = 32 * MIB
 _CACHED_PICTURE_BYTES = 32 * MIB
+_CACHED_PAGES_BYTES = 16 * MIB
 _REAP_EVERY_S = 5.0
 # Longer sides are scaled down before reading: the recogniser gains nothing from more, and pixels cross processes.
 # A region is cropped first, so small print on a large scan can still be read at full resolution.
@@ -50,6 +51,7 @@ _LOOK_SHARE, _LOOK_TIMEOUT_SHARE = 0.5, 0.85
 _PAGE_DPI = 200.0
 # Pictures that may move: analyze_video takes them, whatever sniffing calls them.
 ANIMATED = ("gif", "webp", "png")
+R = TypeVar("R", bound=Frozen)
 
 
 class VisionService:
@@ -72,6 +74,8 @@ class VisionService:
         self._texts: ByteBoundedCache[PageText] = ByteBoundedCache(_CACHED_TEXT_BYTES)
         self._fitted: ByteBoundedCache[ImagePart] = ByteBoundedCache(_CACHED_PICTURE_BYTES)
         self._clipboard: ByteBoundedCache[bytes] = ByteBoundedCache(_CACHED_PICTURE_BYTES)
+        # What vision.whole has read of documents, packed.
+        self.kept: ByteBoundedCache[bytes] = ByteBoundedCache(_CACHED_PAGES_BYTES)
 
     def __enter__(self) -> VisionService:
         return self
@@ -252,19 +256,22 @@ class VisionService:
         return known
 
     async def page_pictures(
-        self, media: Media, call: Call, numbers: tuple[int, ...], *, password: str | None
+        self, media: Media, call: Call, numbers: tuple[int, ...], *, password: str | None, max_pixels: int | None = None
     ) -> AsyncGenerator[tuple[int, Shown]]:
-        """Pages, of a document or of a picture that has some, by number, for a model."""
+        """Pages, of a document or of a picture that has some, by number, for a model. `max_pixels`: of each page of a
+        document, for small pictures.
+        """
         if media.kind.kind != "document":
             for number in numbers:
                 yield number, await self.shown(await self.picture(media, call, page=number), call)
             return
         params = jobs.PagePicturesParams(
+            format=media.kind.format,
             pages=numbers,
             password=password,
             dpi=_PAGE_DPI,
             max_pages=self.settings.max_pages,
-            max_pixels=self.settings.max_pixels,
+            max_pixels=min(self.settings.max_pixels, max_pixels or self.settings.max_pixels),
         )
         file = media.opened.file
         async with self._decoders.run(jobs.PAGE_PICTURES, params, file=file, wait_s=call.left_s) as results:
@@ -272,6 +279,14 @@ class VisionService:
                 # Passwords are not kept, so that such a page could not be taken again.
                 origin = media.origin(item.number) if password is None else None
                 yield item.number, Shown(ImagePart(data=bytes(png), origin=origin), item.box)
+
+    @asynccontextmanager
+    async def decoding(
+        self, job: jobs.Job[Any, R], params: Frozen, media: Media, call: Call
+    ) -> AsyncIterator[Results[R]]:
+        """The results of any job of the decoders' on a source."""
+        async with self._decoders.run(job, params, file=media.opened.file, wait_s=call.left_s) as results:
+            yield results
 
     async def read_text(self, picture: Picture, *, page: int = 1, tables: bool = True) -> PageText:
         """The text in a picture, boxes in pixels of the original."""
@@ -307,10 +322,18 @@ class VisionService:
         async with self._decoders.run(jobs.DOCUMENT, params, file=media.opened.file, wait_s=call.left_s) as results:
             yield results
 
-    async def read_page_raster(self, media: Media, item: jobs.DocumentItem, pixels: bytearray) -> PageText:
-        """The text of a page that came as a picture; boxes in pixels of that picture."""
-        assert item.raster is not None
-        return await self._recognise(pixels, item.raster, f"{media.opened.sha256}:page {item.page.number}", tables=True)
+    async def read_page_raster(
+        self, media: Media, item: jobs.DocumentItem, pixels: bytearray, rows: tuple[int, int] | None = None
+    ) -> PageText:
+        """The text of a page that came as a picture, or of some rows of it; boxes in pixels of what was read."""
+        raster = item.raster
+        assert raster is not None
+        key = f"{media.opened.sha256}:page {item.page.number}"
+        if rows is not None:
+            pixels = pixels[rows[0] * raster.width * 3 : rows[1] * raster.width * 3]
+            raster = jobs.Raster(width=raster.width, height=rows[1] - rows[0])
+            key = f"{key}:rows {rows}"
+        return await self._recognise(pixels, raster, key, tables=True)
 
     async def watch(
         self,

@@ -24,12 +24,15 @@ _READABLE = (
 
 @dataclass(frozen=True)
 class MediaKind:
-    """`kind` says which reader it needs. `format`: png, jpeg, webp, gif, bmp, tiff, ppm, heic, avif or svg; pdf, xps
-    or epub; mp4, mov, webm, mkv, avi or ts. Animated pictures (gif, webp, png, avif) are "image"."""
+    """`kind` says which reader it needs. `format`: png, jpeg, webp, gif, bmp, tiff, ppm, heic, avif or svg; pdf, xps,
+    epub; mp4, mov, webm, mkv, avi or ts. Animated pictures (gif, webp, png, avif) are "image"."""
 
     kind: Literal["image", "document", "video"]
     format: str
 
+
+# Read by the extra [office].
+OFFICE_FORMATS = ("docx", "pptx", "xlsx")
 
 _PREFIXES: tuple[tuple[bytes, MediaKind], ...] = (
     (b"\x89PNG\r\n\x1a\n", MediaKind("image", "png")),

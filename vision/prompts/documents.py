@@ -26,6 +26,20 @@ _CITE = Words(
 )
 _NUMBERS = Words("The images are pages {pages} of a document.", "这些图片依次是文档的第{pages}页。")
 _NUMBER = Words("The image is page {pages} of a document.", "这张图片是文档的第{pages}页。")
+_PASSAGE = Words("What follows is from page {pages} of a document.", "以下内容来自文档的第{pages}页。")
+_NOT_THERE = re.compile(
+    r"\b(?:can ?not|can't|could not|couldn't) (?:be )?"
+    r"(?:tell|told|determine|find|found|answer|identif|infer|say)"
+    r"|\b(?:is|are|was|were) ?n[o']t (?:\w+ )?"
+    r"(?:shown|mentioned|stated|specified|given|provided|included|visible|present|available|found|listed|in th)"
+    r"|\b(?:do|does|did) ?n[o']t (?:\w+ )?"
+    r"(?:say|state|mention|contain|show|specify|provide|include|give|tell|appear|have|indicate)"
+    r"|\bno (?:information|mention|indication|answer)|\bunable to"
+    r"|(?:无法|不能)(?:得知|确定|判断|回答|看出|找到|从)|(?:没有|未)(?:提到|提及|说明|显示|给出|包含|相关|找到|出现)"
+    r"|不在(?:这|该|本|此)",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|[。！？])|.+$", re.DOTALL)
 _TEXT = Words("Text read on page {page}:", "第{page}页上读出的文字：")
 
 
@@ -39,15 +53,25 @@ def transcribe_page(picture: ImagePart, max_tiles: int) -> Prompt:
     return Prompt(user(pictures_then(_TRANSCRIBE_PAGE, [picture])), max_tiles)
 
 
-def ask_pages(pages: Sequence[tuple[int, ImagePart, str]], question: str, max_tiles: int) -> Prompt:
-    """A question about pages: (number, picture, the text that was read on it, which may be cut or empty)."""
+def ask_pages(pages: Sequence[tuple[int, ImagePart | None, str]], question: str, max_tiles: int) -> Prompt:
+    """A question about pages: (number, picture, the text that was read on it, which may be cut or empty). The pages of
+    a document that has no pictures of them come without.
+    """
     numbers = ", ".join(str(number) for number, _, _ in pages)
-    lines = [(_NUMBERS if len(pages) > 1 else _NUMBER).for_question(question).format(pages=numbers)]
+    pictures = [picture for _, picture, _ in pages if picture is not None]
+    told = _PASSAGE if not pictures else _NUMBERS if len(pages) > 1 else _NUMBER
+    lines = [told.for_question(question).format(pages=numbers)]
     for number, _, text in pages:
         if text.strip():
             lines += [_TEXT.for_question(question).format(page=number), text.strip()]
     lines += [question, f"{_CITE.for_question(question)} {HONESTLY.for_question(question)}"]
-    return Prompt(user(pictures_then("\n".join(lines), [picture for _, picture, _ in pages])), max_tiles)
+    return Prompt(user(pictures_then("\n".join(lines), pictures)), max_tiles)
+
+
+def is_refusal(answer: str) -> bool:
+    """Whether the answer says that the pages do not hold what was asked for, as `ask_pages` asks it to."""
+    first = _SENTENCE.match(answer.strip())
+    return first is None or _NOT_THERE.search(first[0]) is not None
 
 
 def without_fence(text: str) -> str:

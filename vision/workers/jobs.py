@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from vision.errors import LimitExceeded
+from vision.media.document_facts import DocumentFacts
 from vision.media.document_pages import DocumentPage
 from vision.media.picture_facts import PictureFacts
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
+from vision.search.hits import Found
 from vision.types import Box, Frozen, PageText
 
+# What `ocr_reason` of a page begins with that cannot be read at all: the page is then empty.
+UNREADABLE = "this page cannot be read: "
 Role = Literal["media", "ocr"]
 P = TypeVar("P", bound=Frozen)
 R = TypeVar("R", bound=Frozen)
@@ -81,6 +85,51 @@ class DocumentItem(Frozen):
     scale: float = 1.0
 
 
+class FactsParams(Frozen):
+    """All that a document says about itself but its text."""
+
+    format: str
+    password: str | None = None
+    max_pages: int
+
+
+class KnownPage(Frozen):
+    """The lines of a page that was read before, each with its box in points."""
+
+    number: int
+    lines: tuple[tuple[str, Box], ...]
+
+
+class SearchParams(Frozen):
+    """`question`: the text is a question, of which only the telling words count. `known`: pages whose text is not in
+    the file. `first`, `most`: which of the hits are wanted.
+    """
+
+    format: str
+    password: str | None = None
+    pages: str | None = None
+    text: str
+    question: bool = False
+    known: tuple[KnownPage, ...] = ()
+    first: int = 0
+    most: int
+    max_pages: int
+
+
+class SearchItem(Frozen):
+    """How many pages were looked at, of how many; at the end `found`. `unread`: pages whose text is not in the file and
+    was not known; `sparse`: those with hardly any, which show pictures; `failed`: pages that cannot be read, with the
+    reasons.
+    """
+
+    looked: int
+    total: int
+    found: Found | None = None
+    unread: tuple[int, ...] = ()
+    sparse: tuple[int, ...] = ()
+    failed: tuple[tuple[int, str], ...] = ()
+
+
 class PngParams(Frozen):
     """Encode the picture in the blob."""
 
@@ -101,6 +150,7 @@ class ResizeParams(Frozen):
 class PagePicturesParams(Frozen):
     """Pages to show to a model, by number; `dpi`: pixels an inch, fewer where `max_pixels` says so."""
 
+    format: str
     pages: tuple[int, ...]
     password: str | None = None
     dpi: float
@@ -153,12 +203,15 @@ class TextParams(Frozen):
 
 PICTURE = Job("picture", "media", PictureParams, PictureItem)
 DOCUMENT = Job("document", "media", DocumentParams, DocumentItem)
+FACTS = Job("facts", "media", FactsParams, DocumentFacts)
+SEARCH = Job("search", "media", SearchParams, SearchItem)
 PAGE_PICTURES = Job("page pictures", "media", PagePicturesParams, PagePictureItem)
 PNG = Job("png", "media", PngParams, PngItem)
 RESIZE = Job("resize", "media", ResizeParams, PngItem)
 VIDEO = Job("video", "media", VideoParams, VideoItem)
 TEXT = Job("text", "ocr", TextParams, PageText)
-JOBS: dict[str, Job[Any, Any]] = {job.name: job for job in (PICTURE, DOCUMENT, PAGE_PICTURES, PNG, RESIZE, VIDEO, TEXT)}
+_ALL = (PICTURE, DOCUMENT, FACTS, SEARCH, PAGE_PICTURES, PNG, RESIZE, VIDEO, TEXT)
+JOBS: dict[str, Job[Any, Any]] = {job.name: job for job in _ALL}
 
 
 def memory_exceeded() -> LimitExceeded:

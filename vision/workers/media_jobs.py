@@ -5,22 +5,27 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from vision.errors import DamagedMedia, LimitExceeded, SourceNotFound
-from vision.media.document_pages import DocumentPage
+from vision.media.document_facts import DocumentFacts, Metadata
+from vision.media.document_pages import DocumentPage, parse_pages
 from vision.media.sniff import MediaKind
 from vision.workers import jobs
 from vision.workers.child import Handler, Input, Output
 
 if TYPE_CHECKING:
+    from vision.media.document_whole import WholeDocument
     from vision.media.images import LoadedImage
     from vision.media.picture_facts import PictureFacts
     from vision.media.video import SeenFrame, VideoEvent
 
+_DocumentJob = jobs.DocumentParams | jobs.FactsParams | jobs.SearchParams | jobs.PagePicturesParams
+# A search tells how far it is after so many pages: that also shows that it is not stuck.
+_TOLD_EVERY = 50
 _PNG_LEVEL = 1  # the pictures go to a process beside this one: time counts more than size
 
 
@@ -28,6 +33,8 @@ def handlers(threads: int) -> dict[str, Handler]:
     return {
         jobs.PICTURE.name: picture,
         jobs.DOCUMENT.name: document,
+        jobs.FACTS.name: facts,
+        jobs.SEARCH.name: search,
         jobs.PAGE_PICTURES.name: page_pictures,
         jobs.PNG.name: png,
         jobs.RESIZE.name: resize,
@@ -67,43 +74,87 @@ def _measured(loaded: LoadedImage) -> PictureFacts:
 
 
 def document(work: Input) -> Iterator[Output]:
-    from vision.media.documents import OCR_DPI, open_document, parse_pages
+    from vision.media.documents import OCR_DPI
 
     params: jobs.DocumentParams = work.params
-    with open_document(_file(work).read(), password=params.password, max_pages=params.max_pages) as opened:
+    with _opened(work, params) as opened:
         numbers = parse_pages(params.pages or "", opened.page_count)
         read, failed = 0, None
         for place, number in list(enumerate(numbers))[params.after :]:
             try:
                 page = opened.read_page(number, format=params.output)
+                rendered = opened.render(number, dpi=OCR_DPI, max_pixels=params.max_pixels) if page.needs_ocr else None
             except (DamagedMedia, LimitExceeded, SourceNotFound) as e:
-                failed = failed or e
-                page = DocumentPage(
-                    number=number, width=0, height=0, ocr_reason=f"this page cannot be read: {e.message}"
-                )
+                failed, rendered = failed or e, None
+                page = DocumentPage(number=number, width=0, height=0, ocr_reason=f"{jobs.UNREADABLE}{e.message}")
             else:
                 read += 1
             item = jobs.DocumentItem(
                 place=place, total=len(numbers), page_count=opened.page_count, title=opened.info.title, page=page
             )
-            if not page.needs_ocr:
+            if rendered is None:
                 yield Output(item)
                 continue
-            rendered = opened.render(number, dpi=OCR_DPI, max_pixels=params.max_pixels)
             raster = {"raster": _raster(rendered.pixels), "scale": rendered.scale}
             yield Output(item.model_copy(update=raster), _bytes(rendered.pixels))
         if failed is not None and not read:
             raise failed  # with nothing to show for it, one damaged page is the answer
 
 
-def page_pictures(work: Input) -> Iterator[Output]:
-    from vision.media.documents import open_document
+def facts(work: Input) -> Iterator[Output]:
+    params: jobs.FactsParams = work.params
+    with _opened(work, params) as opened:
+        # First what costs nothing, in case the rest costs the process.
+        metadata = opened.info
+        yield Output(DocumentFacts(page_count=opened.page_count, metadata=Metadata(title=metadata.title or None)))
+        yield Output(opened.facts())
 
+
+def search(work: Input) -> Iterator[Output]:
+    from vision.search.hits import found
+    from vision.search.passages import Line
+    from vision.search.ranking import Ranking
+    from vision.search.words import query, question
+
+    params: jobs.SearchParams = work.params
+    ranking = Ranking(question(params.text) if params.question else query(params.text))
+    known = {page.number: [Line(text, box) for text, box in page.lines] for page in params.known}
+    unread: list[int] = []
+    sparse: list[int] = []
+    failed: list[tuple[int, str]] = []
+    with _opened(work, params) as opened:
+        numbers = parse_pages(params.pages or "", opened.page_count)
+        for at, one in enumerate(opened.look_through(numbers, known, ranking), 1):
+            unread += [one.number] if one.unread else []
+            sparse += [one.number] if one.sparse else []
+            failed += [(one.number, one.failed)] if one.failed is not None else []
+            if at % _TOLD_EVERY == 0 and at < len(numbers):
+                yield Output(jobs.SearchItem(looked=at, total=len(numbers)))
+    result = found(ranking, params.first, params.most)
+    done = jobs.SearchItem(
+        looked=len(numbers),
+        total=len(numbers),
+        found=result,
+        unread=tuple(unread),
+        sparse=tuple(sparse),
+        failed=tuple(failed),
+    )
+    yield Output(done)
+
+
+def page_pictures(work: Input) -> Iterator[Output]:
     params: jobs.PagePicturesParams = work.params
-    with open_document(_file(work).read(), password=params.password, max_pages=params.max_pages) as opened:
+    with _opened(work, params) as opened:
         for number in params.pages:
             rendered = opened.render(number, dpi=params.dpi, max_pixels=params.max_pixels)
             yield Output(jobs.PagePictureItem(number=number, box=rendered.region), _png(rendered.pixels))
+
+
+def _opened(work: Input, params: _DocumentJob) -> AbstractContextManager[WholeDocument]:
+    """The document, by whatever reads its kind."""
+    from vision.media.document_whole import open_paged
+
+    return open_paged(_file(work).read(), password=params.password, max_pages=params.max_pages)
 
 
 def png(work: Input) -> Iterator[Output]:

@@ -1,0 +1,1 @@
+"""Finding words in a document: passages ranked by BM25, in any language, with the standard library alone."""
