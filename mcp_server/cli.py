@@ -1,5 +1,6 @@
 """The command line: `internvl-mcp` serves over stdio, `serve --http` over HTTP; `call` runs one tool from a shell,
-`plan` shows which model fits, `pull` fetches it, `doctor` says what works, `install` puts it into clients.
+`setup` makes it ready and `install` puts it into clients; `plan` shows which model fits, `pull` fetches it, `doctor`
+says what works.
 
 Imports stay inside the functions that need them: a client waits for the server's first reply.
 """
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_server import __version__, install_command, logs, plan_command, pull_command, settings
+from mcp_server import __version__, install_command, logs, plan_command, pull_command, settings, setup_command
 from vision.config import Settings
 from vision.errors import ConfigError
 
@@ -61,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     pull = commands.add_parser("pull", help="fetch a model's weights", parents=[shared])
     pull_command.add_arguments(pull)
     pull.set_defaults(run=pull_command.run)
+    setup = commands.add_parser(
+        "setup", help="make it ready: model, torch, clients, a test of it all", parents=[shared]
+    )
+    setup_command.add_arguments(setup)
+    setup.set_defaults(run=setup_command.run)
     _add_install(commands)
     return parser
 
