@@ -1,5 +1,5 @@
 """Real MCP clients against the installed server: they have to connect, list the tools and call each of them; then MCP's
-conformance suite over HTTP, and many calls at once.
+conformance suite over HTTP, and many calls at once; then our installer, with the clients' own files.
 
 The clients are npm packages at the versions pinned below, installed once into a cache folder of the user. Each check
 runs with a scratch HOME, inside a project that has a hostile `tools/` package, as agents start servers in whatever
@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts import conformance
+from scripts import check_install, conformance
 from scripts.client_place import CheckFailed, Place, install_clients
+from scripts.codex_server import listed_tools
 from scripts.samples import make_samples
 from scripts.tour import stops
 from tools.catalogue import TOOLS
@@ -134,47 +133,10 @@ def claude_code(place: Place) -> str:
 
 
 def codex(place: Place) -> str:
-    program = place.client("codex")
-    place.run([program, "mcp", "add", "internvl", "--", SERVER])
-    with _app_server(place, program) as ask:
-        ask("initialize", {"clientInfo": {"name": "check", "version": "1"}})
-        deadline = time.monotonic() + 60
-        while True:
-            servers = {entry["name"]: entry for entry in ask("mcpServerStatus/list", {})["data"]}
-            listed = set(servers.get("internvl", {}).get("tools", {}))
-            if listed or time.monotonic() > deadline:
-                break
-            time.sleep(0.2)
+    place.run([place.client("codex"), "mcp", "add", "internvl", "--", SERVER])
+    listed = listed_tools(place, "internvl")
     _same_tools(listed)
     return f"codex app-server lists {len(listed)} tools"
-
-
-@contextmanager
-def _app_server(place: Place, program: str) -> Iterator[Callable[[str, dict[str, Any]], dict[str, Any]]]:
-    """Codex's own server over JSON lines; yields a function that asks and waits for the answer."""
-    with subprocess.Popen(
-        [program, "app-server"], cwd=place.project, env=place.environment(), text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        assert process.stdin is not None and process.stdout is not None
-        replies, send = process.stdout, process.stdin
-
-        def ask(method: str, params: dict[str, Any]) -> dict[str, Any]:
-            send.write(json.dumps({"id": method, "method": method, "params": params}) + "\n")
-            send.flush()
-            for line in replies:
-                reply = json.loads(line)
-                if reply.get("id") == method:
-                    if "result" not in reply:
-                        raise CheckFailed(f"codex app-server, {method}: {line}")
-                    return reply["result"]
-            raise CheckFailed(f"codex app-server ended before it answered {method}")
-
-        try:
-            yield ask
-        finally:
-            send.close()
-            process.terminate()
 
 
 def gemini(place: Place) -> str:
@@ -201,13 +163,14 @@ CHECKS: tuple[tuple[str, Callable[[Place], str]], ...] = (
     ("Claude Code", claude_code),
     ("Codex", codex),
     ("Gemini CLI", gemini),
+    *check_install.CHECKS,
 )
 
 
 def _hostile_project(folder: Path) -> None:
     """A project such as users have, whose packages are named like ours and must never be imported."""
     make_samples(folder)
-    for name in ("tools", "vision", "mcp_server"):
+    for name in ("tools", "vision", "mcp_server", "manifests"):
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text("raise SystemExit('the wrong package was imported')\n")
 

@@ -10,7 +10,6 @@ from filelock import FileLock, Timeout
 from manifests.clients.place import Place
 from manifests.errors import InstallError
 from manifests.install import files
-from manifests.install.diff import hunks
 from manifests.install.files import ChangedMeanwhile
 from manifests.install.plan import Change
 from manifests.install.receipts import Receipt, Receipts
@@ -70,7 +69,7 @@ def _as_it_is_now(change: Change) -> Change:
     if now == change.before or change.again is None:
         return change
     anew = change.again(now)
-    if anew.action != change.action or hunks(anew.before, anew.after) != hunks(change.before, change.after):
+    if not anew.does_the_same(change):
         raise _changed(change)
     return anew
 

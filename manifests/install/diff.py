@@ -17,13 +17,12 @@ def diff(change: Change) -> str:
     """The change as text; empty where nothing changes. Of lines that change in part, what stays is left out: …"""
     old_name = "/dev/null" if change.before is None else str(change.path)
     new_name = "/dev/null" if change.after is None else str(change.path)
-    lines = hunks(change.before, change.after, places=True)
+    lines = _hunks(_lines(change.before), _lines(change.after))
     return "\n".join((f"--- {old_name}", f"+++ {new_name}", *lines)) if lines else ""
 
 
-def hunks(before: bytes | None, after: bytes | None, places: bool = False) -> list[str]:
-    """The lines that go and come; with `places`, under headers that say where."""
-    old, new = _lines(before), _lines(after)
+def _hunks(old: list[str], new: list[str]) -> list[str]:
+    """The lines that go and come, under headers that say where."""
     shared = _alike(old, new)
     tail = _alike(old[shared:][::-1], new[shared:][::-1])
     old, new = old[shared : len(old) - tail], new[shared : len(new) - tail]
@@ -31,8 +30,7 @@ def hunks(before: bytes | None, after: bytes | None, places: bool = False) -> li
     for kind, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
             continue
-        if places:
-            told.append(f"@@ -{_range(shared + i, j - i)} +{_range(shared + k, m - k)} @@")
+        told.append(f"@@ -{_range(shared + i, j - i)} +{_range(shared + k, m - k)} @@")
         told += _told(old[i:j], new[k:m])
     return told
 

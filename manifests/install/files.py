@@ -57,7 +57,9 @@ def require_writable(path: Path) -> None:
             continue
         if one != path and not stat.S_ISDIR(mode):
             raise InstallError("file_unreadable", f"{one} is not a folder, but {path} should be in it", "Move it away.")
-        if not mode & _ANY_WRITE or not os.access(one, os.W_OK):
+        # On Windows the bit says something else of a folder.
+        locked = not mode & _ANY_WRITE and (one == path or os.name == "posix")
+        if locked or not os.access(one, os.W_OK):
             raise InstallError(
                 "file_read_only",
                 f"{one} is read-only",

@@ -54,6 +54,16 @@ class Change:
     def installs(self) -> bool:
         return self.action in ("create", "add", "update")
 
+    def does_the_same(self, other: Change) -> bool:
+        """Whether the entry is changed from the same to the same, whatever else is in the file."""
+        return self.action == other.action and self._entries() == other._entries()
+
+    def _entries(self) -> tuple[Any, Any]:
+        before, after = (
+            _entry(self.client, self.path, data or b"", self.entry[1]) for data in (self.before, self.after)
+        )
+        return before, after
+
 
 def clients_named(names: Iterable[str]) -> list[Client]:
     """Raises InstallError (unknown_client)."""
@@ -216,7 +226,7 @@ def _uninstall(
     mark, text = without_mark(before)
     edits = _FORMATS[client.format]
     rest = _mapped(path, lambda: edits.take(text, entry, receipt.made if receipt else ()))
-    if receipt is not None and not (receipt.before or b"").strip() and _says_nothing(edits, rest):
+    if receipt is not None and not without_mark(receipt.before or b"")[1].strip() and _says_nothing(edits, rest):
         return replace(change, action="delete" if receipt.before is None else "restore", after=receipt.before)
     return replace(change, action="remove", after=mark + rest)
 
