@@ -136,8 +136,15 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _refuse_unknown(values: Mapping[str, Any], where: str, shown: typing.Callable[[str], str]) -> None:
     for name in values:
         if name not in Settings.model_fields:
-            known = ", ".join(shown(n) for n in Settings.model_fields)
-            raise ConfigError(f"there is no setting {shown(name)} ({where})", f"Known: {known}.")
+            raise ConfigError(f"there is no setting {shown(name)} ({where})", _known(name, shown))
+
+
+def _known(name: str, shown: typing.Callable[[str], str]) -> str:
+    import difflib  # only for somebody who mistyped
+
+    close = difflib.get_close_matches(name, Settings.model_fields, n=3)
+    meant = f"Did you mean {' or '.join(shown(n) for n in close)}? " if close else ""
+    return f"{meant}Known: {', '.join(shown(n) for n in Settings.model_fields)}."
 
 
 def _bad_value(error: ValidationError, origin: Mapping[str, str]) -> ConfigError:

@@ -94,7 +94,7 @@ def install_for(environment: Environment, build: Build, facts: Facts, *, replace
     again = ("--reinstall-package", "torch") if replace else ()
     if environment.kind in ("uv tool", "uvx", "managed"):
         tool = (str(uv or "uv"), "tool", "install", "--torch-backend", build.backend, *again, _as_tool(facts))
-        return _tool(environment, uv is not None, tool)
+        return _tool(environment, facts, tool)
     note = _NOTES.get(environment.kind, "")
     if uv is not None:
         to = ("--python", str(environment.python), "--torch-backend", build.backend, *again)
@@ -113,15 +113,18 @@ _NOTES: dict[Kind, str] = {
 }
 
 
-def _tool(environment: Environment, has_uv: bool, command: tuple[str, ...]) -> Install:
+def _tool(environment: Environment, facts: Facts, command: tuple[str, ...]) -> Install:
     if environment.kind == "managed":
         return Install(
             commands=(command, (descriptor().command, "setup")),
             by_us=False,
             note="The system's Python is its package manager's: give the server an environment of its own.",
         )
-    if not has_uv:  # uvx is uv's, but may be all that is on the PATH
+    if facts.place.program("uv") is None:  # uvx is uv's, but may be all that is on the PATH
         return Install(commands=(command,), by_us=False, note="uv is not on the PATH.")
+    if environment.kind == "uv tool" and facts.place.system == "windows":
+        again = (descriptor().command, "setup")
+        return Install(commands=(command, again), by_us=False, note="Windows lets no program replace its own files.")
     return Install(commands=(command,), elsewhere=environment.kind == "uvx")
 
 

@@ -27,11 +27,13 @@ _WORTH_IT_S = 15.0
 
 class ModelOffer(Frozen):
     """`plan` is None where the embedded engine is recommended, with `why`; `advice`: how to have a model all the same.
+    `named`: what the setting variant says to mean this very model.
 
     `size`: bytes of the weights, about, `present` what of them is here; `licence` of the weights.
     """
 
     plan: Plan | None = None
+    named: str = ""
     why: str
     advice: str = ""
     size: int = 0
@@ -70,15 +72,15 @@ def offer(facts: Facts, settings: Settings, hardware: Hardware) -> ModelOffer:
     if folder is not None:
         checkpoint = verify(folder)
         found = plan_for(checkpoint, hardware, policy_of(settings), request_from(settings))
-        return ModelOffer(plan=found, why=found.reasons[0], size=checkpoint.size, present=checkpoint.size)
+        size, named = checkpoint.size, str(folder)
+        return ModelOffer(plan=found, named=named, why=found.reasons[0], size=size, present=size)
     try:
         found = selector.plan(hardware, policy_of(settings), request_from(settings))
     except (UnknownVariant, ConfigError):
         raise
     except VisionError as e:
         return ModelOffer(why=e.message, advice=e.hint)
-    named = settings.variant is not None
-    if found.device == "cpu" and not named and (seconds := first_word_s(hardware)) > _WORTH_IT_S:
+    if found.device == "cpu" and settings.variant is None and (seconds := first_word_s(hardware)) > _WORTH_IT_S:
         why = f"no GPU that a model can use: {found.variant} would take about {seconds:.0f} s a picture on this CPU"
         return ModelOffer(why=why, advice=f"To have it all the same: internvl-mcp setup --variant {found.variant}")
     return _with_sizes(facts, settings, found)
@@ -117,12 +119,13 @@ def _elsewhere(settings: Settings) -> str:
 
 def _with_sizes(facts: Facts, settings: Settings, plan: Plan) -> ModelOffer:
     variant = variant_named(plan.variant)
-    named = settings.model_copy(update={"variant": variant.name})
-    whole, _ = local_weights(named, facts.cache)
+    whole, _ = local_weights(settings.model_copy(update={"variant": variant.name}), facts.cache)
     here = whole.get(variant.name)
     size = here.size if here else variant.bytes.bf16
     present = size if here else min(size, _bytes_of(RepositoryFolder.of(variant.repository, facts.cache).path))
-    return ModelOffer(plan=plan, why=plan.reasons[0], size=size, present=present, licence=variant.licence)
+    return ModelOffer(
+        plan=plan, named=variant.name, why=plan.reasons[0], size=size, present=present, licence=variant.licence
+    )
 
 
 def _bytes_of(repository: Path) -> int:

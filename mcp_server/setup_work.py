@@ -7,6 +7,7 @@ client's file is changed at once.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import subprocess
 import sys
@@ -17,13 +18,14 @@ from pathlib import Path
 import anyio
 
 from manifests.descriptor import descriptor
-from mcp_server import pulling, self_test
+from mcp_server import pulling, self_test, settings
 from mcp_server.setup_clients import ClientStep, add
 from mcp_server.setup_environment import Install
 from mcp_server.setup_facts import Facts
 from mcp_server.setup_plan import ModelPlan, Problem
 from mcp_server.setup_talk import Talk
 from vision.config import Settings
+from vision.engine.local import LocalMachine
 from vision.errors import VisionError
 from vision.service import VisionService
 
@@ -65,8 +67,10 @@ class Work:
             if not self._installed(packages.install):
                 return None
             if packages.install.elsewhere:
-                return self._go_on_elsewhere(plan.variant)
-        self.model_is_ready = not planned.download or self._fetched(planned, plan.variant)
+                return self._go_on_elsewhere(planned.offer.named)
+        self.model_is_ready = not planned.download or self._fetched(planned)
+        if self.model_is_ready:
+            self.talk.say(self._how_to_pin(planned))
         return None
 
     def clients(self, steps: Sequence[ClientStep]) -> None:
@@ -81,20 +85,22 @@ class Work:
 
     def self_test(self, planned: ModelPlan) -> None:
         """The model answers a question about a drawn picture; without one the embedded engine reads words back."""
-        settings = self.settings
-        if self.model_is_ready and planned.offer.plan is not None:
-            named = settings.variant or planned.offer.plan.variant
-            settings = settings.model_copy(update={"engine": "internvl", "variant": named})
+        tried = self.settings
+        if self.model_is_ready:
+            tried = tried.model_copy(update={"engine": "internvl", "variant": planned.offer.named})
         try:
-            self.talk.say([f"Self-test: {anyio.run(self._tried, settings)}"])
+            self.talk.say([f"Self-test: {anyio.run(self._tried, tried)}"])
         except VisionError as e:
             self.failed.append(Problem(part="self-test", what=e.message, advice=e.hint))
 
     async def _tried(self, settings: Settings) -> str:
         with VisionService(settings, Path.cwd()) as service:
-            if self.model_is_ready:
+            if not self.model_is_ready:
+                return await self_test.reads_a_picture(service)
+            try:
                 return await self_test.asks_the_model(service, _progress)
-            return await self_test.reads_a_picture(service)
+            finally:
+                await _progress(0, None, "")
 
     def _installed(self, install: Install) -> bool:
         for command, shown in zip(install.commands, install.shown, strict=True):
@@ -109,6 +115,20 @@ class Work:
         importlib.invalidate_caches()
         return True
 
+    def _how_to_pin(self, planned: ModelPlan) -> list[str]:
+        """What to write into the settings file where servers would choose another model than the one set up."""
+        environment = self.facts.place.environment
+        named = planned.offer.named
+        own = settings.load(argparse.Namespace(config=self.options.config), environment)
+        machine = LocalMachine(own, self.facts.cache, self.facts.probe, self.facts.missing)
+        # Where the settings demand a model that cannot be had, what they demand is to be changed.
+        with contextlib.suppress(VisionError):
+            choice = machine.choose(())
+            if choice.plan is not None and named in (choice.plan.variant, str(choice.folder)):
+                return []
+        file = self.options.config or settings.default_file(environment)
+        return [f'To have clients served by it, write into {file}: variant = "{named}"']
+
     def _go_on_elsewhere(self, variant: str) -> int:
         """The tool that uv has installed does the rest, in an environment that lasts."""
         uv = str(self.facts.place.program("uv"))
@@ -120,9 +140,10 @@ class Work:
         flags += [word for target in given.target or () for word in ("--target", target)]
         return self.hands.run((uv, "tool", "run", descriptor().command, "setup", *flags))
 
-    def _fetched(self, planned: ModelPlan, variant: str) -> bool:
+    def _fetched(self, planned: ModelPlan) -> bool:
         if any(problem.part == "weights" for problem in planned.problems):
             return False
+        variant = planned.offer.named
         wanted = argparse.Namespace(pulled_variant=variant, revision=None, json=False, yes=True)
         status = self.hands.pull(wanted, self.settings)
         if status == 130:

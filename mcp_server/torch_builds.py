@@ -80,25 +80,26 @@ def build_for(device: DeviceKind, gpus: Sequence[Gpu], system: str) -> Build:
         index = f"{_INDEX}/cpu" if system == "linux" else None
         return Build(title="torch for the CPU", backend="cpu", index=index, download=_GB // 5, installed=9 * _GB // 10)
     if device == "xpu":
-        sizes = {"download": 5 * _GB // 2, "installed": 7 * _GB}
-        return Build(title="torch for Intel GPUs (XPU)", backend="auto", index=f"{_INDEX}/xpu", **sizes)
+        title, index = "torch for Intel GPUs (XPU)", f"{_INDEX}/xpu"
+        return Build(title=title, backend="auto", index=index, download=5 * _GB // 2, installed=7 * _GB)
     if any(gpu.vendor == "amd" for gpu in gpus):
-        sizes = {"download": 5 * _GB, "installed": 17 * _GB}
-        return Build(title="torch for AMD GPUs (ROCm)", backend="auto", by_uv=True, **sizes)
-    return _cuda(gpus, system)
+        title = "torch for AMD GPUs (ROCm)"
+        return Build(title=title, backend="auto", by_uv=True, download=5 * _GB, installed=17 * _GB)
+    cuda, backend, index = _cuda(gpus, system)
+    title = f"torch for CUDA {cuda}"
+    return Build(title=title, backend=backend, index=index, download=3 * _GB, installed=13 * _GB // 2)
 
 
-def _cuda(gpus: Sequence[Gpu], system: str) -> Build:
+def _cuda(gpus: Sequence[Gpu], system: str) -> tuple[str, str, str | None]:
+    """The CUDA version, the backend for uv and the index for pip."""
     driver = min((gpu.driver_cuda for gpu in gpus if gpu.driver_cuda), default=(13, 0))
-    sizes = {"download": 3 * _GB, "installed": 13 * _GB // 2}
     if any(before(gpu, _TURING) for gpu in gpus):
         # uv goes by the driver alone, and would take a build without this GPU's kernels.
-        return Build(title="torch for CUDA 12.6", backend="cu126", index=f"{_INDEX}/cu126", **sizes)
+        return "12.6", "cu126", f"{_INDEX}/cu126"
     if driver >= (13, 0):
-        index = f"{_INDEX}/cu130" if system == "windows" else None
-        return Build(title="torch for CUDA 13", backend="auto", index=index, **sizes)
+        return "13", "auto", f"{_INDEX}/cu130" if system == "windows" else None
     tag = "cu128" if any((gpu.compute_capability or (0, 0)) >= _BLACKWELL for gpu in gpus) else "cu126"
-    return Build(title="torch for CUDA 12", backend="auto", index=f"{_INDEX}/{tag}", **sizes)
+    return "12", "auto", f"{_INDEX}/{tag}"
 
 
 def installed_torch(folders: Sequence[str]) -> Torch | None:
