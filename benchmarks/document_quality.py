@@ -19,7 +19,7 @@ from pathlib import Path
 
 from scoring import cer_any_order, field_found, infix_distance, word_recall
 
-from vision.media.documents import OCR_DPI, open_document, page_from_ocr
+from vision.media.documents import OCR_DPI, open_document, read_picture
 from vision.ocr.reader import TextReader
 
 BASELINE = """
@@ -48,7 +48,7 @@ def read_own(path: Path, password: str, count: int, dpi: float, reader: TextRead
             if page.needs_ocr:
                 scanned += 1
                 picture = document.render(number, dpi=dpi, max_pixels=20_000_000)
-                page = page_from_ocr(page, reader.read(picture.pixels), picture.scale)
+                page = read_picture(page, picture, reader.read)
             pages.append(page.markdown)
     return {"pages": pages, "seconds": time.perf_counter() - start, "scanned": scanned}
 

@@ -336,7 +336,9 @@ def spreads(chance: random.Random) -> Iterator[Made]:
 
 def layers(chance: random.Random) -> Iterator[Made]:
     """Text layers that do not say what the page shows: of another page, shifted, with letters exchanged."""
-    lines, other = prose(chance, 20), prose(chance, 20)
+    lines = prose(chance, 20)
+    other = " ".join(prose(chance, 20)).split()
+    chance.shuffle(other)
     document = pymupdf.open()
     document.new_page(width=500, height=700).insert_textbox((50, 60, 450, 650), " ".join(lines), fontsize=11)
     letters = "abcdefghijklmnopqrstuvwxyz"

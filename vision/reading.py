@@ -12,6 +12,7 @@ from typing import Literal
 
 from vision.call import Call
 from vision.errors import InvalidArgument
+from vision.media.document_composing import composing
 from vision.media.document_pages import DocumentPage, page_from_ocr, parse_pages
 from vision.seen import Media, Picture
 from vision.service import VisionService
@@ -93,7 +94,15 @@ async def _side_by_side(
 async def _read_if_needed(service: VisionService, media: Media, item: DocumentItem, pixels: bytearray) -> ReadPage:
     page = item.page
     if item.raster is not None:
-        page = page_from_ocr(page, await service.read_page_raster(media, item, pixels), item.scale)
+        steps = composing(page, item.scale, item.raster.height)
+        rows = next(steps)
+        while True:
+            read = await service.read_page_raster(media, item, pixels, rows)
+            try:
+                rows = steps.send(read)
+            except StopIteration as done:
+                page = done.value
+                break
     return ReadPage(item.place, item.total, item.page_count, item.title or None, page)
 
 

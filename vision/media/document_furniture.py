@@ -16,6 +16,7 @@ from vision.media.markdown import StyledLine, body_size, is_item
 from vision.types import Box
 
 _MOST_ROWS = 4
+_FEWEST_ROWS = 6  # on a page with fewer nothing stands apart from the rest
 _ZONE = 0.16  # share of the page's height from its edge in which repeated rows are furniture
 _NUMBER_ZONE, _EDGE, _NEAR = 0.13, 0.05, 0.085  # the same for a page number, and for rows that nothing repeats
 _SIDE = 0.08  # share of the width in which turned lines are margin notes
@@ -97,8 +98,19 @@ def _peeled(
             same = likeness[count - 1] == 1 and depth <= _NEAR and min(likeness) < _ALIKE
             if gap > (0.4 if same else usual + 0.25):
                 best = count
-        elif count <= best + 2 and _stands_apart(
-            rows[best:count], rows[0], depth, gap, body, alone=not beside, below=below
+        elif (
+            len(rows) >= _FEWEST_ROWS
+            and count <= best + 2
+            and _stands_apart(
+                rows[best:count],
+                rows[0],
+                depth,
+                gap,
+                body,
+                alone=not beside,
+                sparse=len(rows) < _FEWEST_ROWS,
+                below=below,
+            )
         ):
             best = count
     return best
@@ -112,13 +124,14 @@ def _stands_apart(
     body: float,
     *,
     alone: bool,
+    sparse: bool,
     below: bool,
 ) -> bool:
     """Whether rows that no other page repeats are furniture by their looks alone."""
     numbered = any(_is_numbered(row) for row in rows)
     if numbered and len(rows) == 1 and _PAGE_NUMBER.fullmatch(_text(rows[0])):
         return depth <= _NUMBER_ZONE and gap > 0.3
-    if gap == float("inf") or any(not _is_slight(row, body) for row in rows):
+    if sparse or gap == float("inf") or any(not _is_slight(row, body) for row in rows):
         return False
     if not numbered and any(is_item(row[0].text) for row in rows):
         return False

@@ -40,8 +40,12 @@ class DocumentPage(Frozen):
     width: float
     height: float
     source: PageSource = "text-layer"
-    needs_ocr: bool = Field(default=False, description="the text layer does not hold what the page shows")
+    needs_ocr: bool = Field(default=False, description="the text layer does not hold all that the page shows")
     ocr_reason: str | None = None
+    checked: Box | None = Field(default=None, description="where a doubted text layer is to be compared with OCR")
+    pictures: tuple[Box, ...] = Field(
+        default=(), description="pictures that may hold text; each is marked in the text until it is read"
+    )
     markdown: str = Field(default="", description='empty where the page was read with format="text"')
     text: str = Field(default="", description="every line of the page, running heads and feet too")
     furniture: tuple[str, ...] = Field(
@@ -87,16 +91,7 @@ def page_from_ocr(page: DocumentPage, read: PageText, scale: float, *, paper: bo
     `scale` is the picture's pixels per point (RenderedPage.scale). Pictures turned before reading
     (`read.rotation`) carry boxes of the picture as it was given, so nothing is turned here.
     """
-    content = PageText(
-        lines=tuple(
-            TextLine(text=line.text, box=_scaled(line.box, scale), confidence=line.confidence, page=page.number)
-            for line in read.lines
-        ),
-        tables=tuple(
-            TextTable(box=_scaled(table.box, scale), rows=table.rows, page=page.number) for table in read.tables
-        ),
-        rotation=read.rotation,
-    )
+    content = scaled(read, page.number, scale)
     flow: Flow = lines_from_page_text(content)
     lines = [item for item in flow if isinstance(item, StyledLine)]
     frame = turned((0.0, 0.0, page.width, page.height), content.rotation)
@@ -106,11 +101,25 @@ def page_from_ocr(page: DocumentPage, read: PageText, scale: float, *, paper: bo
         update={
             "source": "ocr",
             "needs_ocr": False,
+            "checked": None,
+            "pictures": (),
             "markdown": to_markdown(body, heading_ratio=OCR_HEADING_RATIO),
             "text": plain_text(flow),
             "furniture": tuple(line.text for line in aside),
             "text_content": content,
         }
+    )
+
+
+def scaled(read: PageText, number: int, scale: float) -> PageText:
+    """What was read on the picture of page `number`, in points."""
+    return PageText(
+        lines=tuple(
+            TextLine(text=line.text, box=_scaled(line.box, scale), confidence=line.confidence, page=number)
+            for line in read.lines
+        ),
+        tables=tuple(TextTable(box=_scaled(table.box, scale), rows=table.rows, page=number) for table in read.tables),
+        rotation=read.rotation,
     )
 
 

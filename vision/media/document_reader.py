@@ -23,6 +23,7 @@ from vision.errors import (
 from vision.media.document_furniture import Edges, edges, furniture
 from vision.media.document_mupdf import mupdf_errors, pymupdf
 from vision.media.document_pages import DocumentInfo, DocumentPage, PageFormat
+from vision.media.document_pictures import doubt, text_pictures
 from vision.media.document_text import (
     PageLines,
     distrust,
@@ -117,7 +118,7 @@ class Document:
         """One page by its text layer; other pages are not touched.
 
         With "text" no tables are looked for and `markdown` stays empty. Where `needs_ocr` is set, what the text layer
-        gave (if anything) is not to be relied on: render the page, read the picture, and compose with page_from_ocr.
+        gave (if anything) is not all, or not to be relied on: render the page, and compose what is read with composing.
 
         Raises SourceNotFound for a page the document does not have, DamagedMedia, LimitExceeded.
         """
@@ -128,23 +129,27 @@ class Document:
             reason = distrust(page, lines.text)
             if reason is not None:
                 return _page(page, number, needs_ocr=True, ocr_reason=reason)
-            if format == "text":
-                flow = reading_flow(lines, (), find_tables=False)
-                return _page(page, number, text=plain_text(flow), text_content=_content(flow, lines, page, number))
             with _upright(page):
-                tables = ruled_tables(page)
-            aside = self._furniture(number, seen, tables)
-            body = reading_flow(lines.without(aside), tables, find_tables=True)
+                tables = ruled_tables(page) if format == "markdown" else []
+                pictures = text_pictures(page, lines.upright)
+            aside = self._furniture(number, seen, tables) if format == "markdown" else []
+            body = reading_flow(lines.without(aside), tables, pictures=pictures, find_tables=format == "markdown")
             middle = (seen.frame[1] + seen.frame[3]) / 2
             feet = [line for line in aside if line.box[1] > middle]
             flow = [*(line for line in aside if line not in feet), *body, *feet]
+            content = _content(flow, lines, page, number)
+            why = doubt(page, lines.text)
             return _page(
                 page,
                 number,
-                markdown=to_markdown(body),
+                needs_ocr=why is not None or bool(pictures),
+                ocr_reason=why,
+                checked=_checked(page, content) if why else None,
+                pictures=tuple(_shown(box, _matrix(page)) for box in pictures),
+                markdown=to_markdown(body) if format == "markdown" else "",
                 text=plain_text(flow),
                 furniture=tuple(line.text for line in aside),
-                text_content=_content(flow, lines, page, number),
+                text_content=content,
             )
 
     def render(
@@ -296,8 +301,7 @@ def _content(flow: Flow, lines: PageLines, page: pymupdf.Page, number: int) -> P
     """Lines in reading order, those inside tables where their table stands."""
     free = {id(item) for item in flow}
     inside = [line for line in (*lines.upright, *lines.turned) if id(line) not in free]
-    turn = page.rotation_matrix
-    matrix = (turn.a, turn.b, turn.c, turn.d, turn.e, turn.f)
+    matrix = _matrix(page)
     placed: list[TextLine] = []
     tables: list[TextTable] = []
     for item in join_rows(flow):
@@ -309,6 +313,26 @@ def _content(flow: Flow, lines: PageLines, page: pymupdf.Page, number: int) -> P
         for line in members:
             placed.append(TextLine(text=line.text, box=_shown(line.box, matrix), confidence=1.0, page=number))
     return PageText(lines=tuple(placed), tables=tuple(tables), rotation=_TURN_BACK.get(page.rotation, 0))
+
+
+def _matrix(page: pymupdf.Page) -> tuple[float, ...]:
+    """From the page's own frame to the page as shown."""
+    turn = page.rotation_matrix
+    return (turn.a, turn.b, turn.c, turn.d, turn.e, turn.f)
+
+
+def _checked(page: pymupdf.Page, content: PageText) -> Box:
+    """The band of the page with the most text, a sixth of it; all of it where the text runs up or down the page."""
+    height = page.rect.height
+    if content.rotation in (90, 270) or not content.lines:
+        return _frame(page)
+    band = height / 6
+
+    def held(top: float) -> int:
+        return sum(len(line.text) for line in content.lines if top <= line.box[1] and line.box[3] <= top + band)
+
+    top = max((line.box[1] for line in content.lines), key=held)
+    return (0.0, top, page.rect.width, min(height, top + band))
 
 
 def _within(box: Box, outer: Box) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from vision.media.document_mupdf import pymupdf
 from vision.media.document_order import by_rows, enclosing, in_reading_order
 from vision.media.document_tables import borderless_tables
-from vision.media.markdown import Flow, StyledLine, body_size, centre_inside
+from vision.media.markdown import MARKED, Flow, StyledLine, body_size, centre_inside
 from vision.types import Box, TextTable
 
 _FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
@@ -108,14 +108,21 @@ def text_turn(content: Content) -> int:
     return weights.most_common(1)[0][0] if weights else 0
 
 
-def reading_flow(lines: PageLines, tables: Sequence[TextTable], *, find_tables: bool) -> Flow:
+def marked(pictures: Sequence[Box], size: float) -> list[StyledLine]:
+    """What stands for pictures in the flow until they are read."""
+    return [StyledLine(f"\ufffc{at}\ufffc", box, size) for at, box in enumerate(pictures)]
+
+
+def reading_flow(
+    lines: PageLines, tables: Sequence[TextTable], *, pictures: Sequence[Box] = (), find_tables: bool
+) -> Flow:
     """Lines and tables in reading order, turned lines last; with find_tables, every region is searched for tables
     without rules.
     """
     free = lines.without_tables(tables)
     size = body_size(free.upright) or 10.0
     flow: Flow = []
-    items: list[StyledLine | TextTable] = [*free.upright, *tables]
+    items: list[StyledLine | TextTable] = [*free.upright, *tables, *marked(pictures, size)]
     for region in in_reading_order(items, lambda item: item.box, size):
         flow.extend(_with_borderless(region) if find_tables else region)
     flow.extend(free.turned)
@@ -188,7 +195,7 @@ def _turn(direction: Sequence[float]) -> int:
 
 
 def _with_borderless(region: list[StyledLine | TextTable]) -> Flow:
-    lines = [item for item in region if isinstance(item, StyledLine) and not item.mono]
+    lines = [item for item in region if isinstance(item, StyledLine) and not (item.mono or MARKED.match(item.text))]
     held = {id(lines[at]): table for table, members in borderless_tables(lines) for at in members}
     flow: Flow = []
     placed: set[int] = set()

@@ -5,20 +5,25 @@
             page = document.read_page(number, format="markdown")
             if page.needs_ocr:
                 picture = document.render(number, dpi=OCR_DPI, max_pixels=...)
-                page = page_from_ocr(page, reader.read(picture.pixels), picture.scale)
+                page = read_picture(page, picture, reader.read)
 
-A page is read either by its text layer or by OCR, as a whole: a page of text with a screenshot in it gives its text and
-leaves the screenshot's words out. Importing this module loads no PDF library.
+A page is read by its text layer, by OCR where that holds nothing of use, or by both where its pictures hold text.
+Importing this module loads no PDF library.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vision.media.document_composing import composing
 from vision.media.document_pages import DocumentInfo, DocumentPage, PageFormat, page_from_ocr, parse_pages
+from vision.types import PageText
 
 if TYPE_CHECKING:
-    from vision.media.document_reader import Document
+    import numpy as np
+
+    from vision.media.document_reader import Document, RenderedPage
 
 OCR_DPI = 150.0
 MAX_PAGES = 10_000
@@ -32,6 +37,7 @@ __all__ = [
     "open_document",
     "page_from_ocr",
     "parse_pages",
+    "read_picture",
 ]
 
 
@@ -44,3 +50,14 @@ def open_document(data: bytes, *, password: str | None = None, max_pages: int = 
     from vision.media.document_reader import open_bytes
 
     return open_bytes(data, password=password, max_pages=max_pages)
+
+
+def read_picture(page: DocumentPage, picture: RenderedPage, read: Callable[[np.ndarray], PageText]) -> DocumentPage:
+    """A page that needs OCR, with what `read` makes of its picture or of parts of it, (H, W, 3) uint8 RGB."""
+    steps = composing(page, picture.scale, picture.pixels.shape[0])
+    rows = next(steps)
+    while True:
+        try:
+            rows = steps.send(read(picture.pixels if rows is None else picture.pixels[slice(*rows)]))
+        except StopIteration as done:
+            return done.value

@@ -26,6 +26,9 @@ class StyledLine:
     mono: bool = False
 
 
+MARKED = re.compile("\ufffc(\\d+)\ufffc")
+"""What stands for a picture by its number until its text is known: Unicode's object replacement characters."""
+
 Flow = list[StyledLine | TextTable]
 """Lines and tables in reading order; lines that stand inside a table are left out."""
 
@@ -147,6 +150,8 @@ def body_size(lines: Sequence[StyledLine]) -> float:
 
 def _starts_block(group: list[StyledLine], line: StyledLine, heading_ratio: float) -> bool:
     last = group[-1]
+    if MARKED.match(line.text) or MARKED.match(last.text):
+        return True
     if line.mono != last.mono:
         return True
     if line.mono:
@@ -170,6 +175,9 @@ def _close(
         return
     if group[0].mono and len(group) > 1:
         blocks.append(_code(group))
+        return
+    if MARKED.match(group[0].text):
+        blocks.append(group[0].text)
         return
     text = "\n".join(_joined([line.text for line in part]) for part in _broken_early(group, rights))
     level = _heading_level(group, text, body, heading_ratio)
@@ -270,6 +278,8 @@ def turned(box: Box, rotation: int) -> Box:
 
 
 def _follows_on_row(last: StyledLine, line: StyledLine) -> bool:
+    if MARKED.match(line.text) or MARKED.match(last.text):
+        return False
     overlap = min(last.box[3], line.box[3]) - max(last.box[1], line.box[1])
     shorter = min(last.box[3] - last.box[1], line.box[3] - line.box[1])
     alike = max(last.size, line.size) < 1.3 * min(last.size, line.size)

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ from vision.errors import (
     WrongPassword,
 )
 from vision.media.document_mupdf import mupdf, mupdf_errors, pymupdf
-from vision.media.documents import open_document, page_from_ocr
+from vision.media.document_pages import DocumentPage
+from vision.media.documents import open_document, page_from_ocr, read_picture
 from vision.types import PageText, TextLine
 
 LOREM = (
@@ -189,18 +191,97 @@ def test_a_text_layer_of_unknown_characters_needs_ocr() -> None:
     assert lines.ocr_reason is not None
 
 
-def test_a_picture_over_the_page_with_a_stamp_needs_ocr_but_an_earlier_ocr_layer_is_used() -> None:
-    def page_with(text: str) -> bytes:
-        document = pymupdf.open(stream=_scan(), filetype="pdf")
-        document[0].insert_textbox((5, 5, 295, 195), text, fontsize=9, render_mode=3)
-        return document.tobytes()
+def _layered(text: str) -> bytes:
+    """A scan with an invisible text layer."""
+    document = pymupdf.open(stream=_scan(), filetype="pdf")
+    document[0].insert_textbox((5, 5, 295, 195), text, fontsize=9, render_mode=3)
+    return document.tobytes()
 
-    with open_document(page_with("Page 3")) as document:
-        assert document.read_page(1, format="text").needs_ocr
-    with open_document(page_with(LOREM)) as document:
-        read = document.read_page(1, format="text")
-    assert not read.needs_ocr
-    assert read.text.startswith("The committee met")
+
+def test_a_picture_over_the_page_with_a_stamp_is_read_by_ocr_alone() -> None:
+    with open_document(_layered("Page 3")) as document:
+        page = document.read_page(1, format="text")
+    assert (page.needs_ocr, page.text) == (True, "")
+
+
+def test_an_earlier_ocr_layer_is_used_where_a_strip_of_the_page_says_the_same() -> None:
+    with open_document(_layered(LOREM)) as document:
+        page = document.read_page(1, format="text")
+        picture = document.render(1, dpi=72)
+    assert page.ocr_reason == "the text layer lies unseen under a picture"
+    asked: list[tuple[int, ...]] = []
+
+    def reading(text: str) -> DocumentPage:
+        def read(pixels: np.ndarray) -> PageText:
+            asked.append(pixels.shape)
+            return PageText(lines=(TextLine(text=text, box=(5, 5, 290, 15), confidence=0.95),))
+
+        return read_picture(page, picture, read)
+
+    kept = reading("The committee met in the old town hall and spoke at length")
+    assert (kept.source, kept.ocr_reason) == ("text-layer", None)
+    assert kept.text.startswith("The committee met")
+    assert [shape[0] < 60 for shape in asked] == [True]
+    replaced = reading("What this page really shows is something else altogether")
+    assert replaced.source == "ocr"
+    assert replaced.ocr_reason == "the text layer lies unseen under a picture and says something else"
+    assert replaced.text == "What this page really shows is something else altogether"
+    assert asked[-1] == (200, 300, 3)
+
+
+def test_a_text_layer_with_letters_exchanged_is_doubted() -> None:
+    document = pymupdf.open()
+    moved = LOREM.translate(str.maketrans("aeiou", "qwxzk"))
+    document.new_page().insert_textbox((72, 72, 500, 400), moved * 3, fontsize=11)
+    with open_document(document.tobytes()) as opened:
+        page = opened.read_page(1, format="markdown")
+    assert page.ocr_reason == "the letters of the text layer are not those of a language"
+
+
+def _with_screenshot() -> bytes:
+    shot = pymupdf.open()
+    screen = shot.new_page(width=400, height=100)
+    screen.insert_text((20, 50), "Save changes?", fontsize=20)
+    document = pymupdf.open()
+    page = document.new_page(width=595, height=842)
+    page.insert_text((72, 80), "Above the screenshot", fontsize=11)
+    page.insert_image((72, 100, 472, 200), pixmap=screen.get_pixmap(dpi=150))
+    page.insert_text((72, 230), "Below the screenshot", fontsize=11)
+    return document.tobytes()
+
+
+@pytest.mark.parametrize("format", ["markdown", "text"])
+def test_words_in_a_picture_stand_between_the_lines_around_it(format: Literal["markdown", "text"]) -> None:
+    with open_document(_with_screenshot()) as document:
+        page = document.read_page(1, format=format)
+        picture = document.render(1, dpi=72)
+    assert page.needs_ocr
+
+    def read(pixels: np.ndarray) -> PageText:
+        assert 90 < pixels.shape[0] < 115
+        inside = TextLine(text="Save changes?", box=(92, 35, 230, 58), confidence=0.95)
+        beside = TextLine(text="not in the picture", box=(500, 35, 580, 58), confidence=0.95)
+        return PageText(lines=(inside, beside))
+
+    composed = read_picture(page, picture, read)
+    assert composed.ocr_reason == "the words in 1 picture were read by OCR"
+    assert [line.text for line in composed.text_content.lines] == [
+        "Above the screenshot",
+        "Save changes?",
+        "Below the screenshot",
+    ]
+    assert 100 < composed.text_content.lines[1].box[1] < 200
+    between = "\n\n" if format == "markdown" else "\n"
+    text = composed.markdown if format == "markdown" else composed.text
+    assert text == between.join(("Above the screenshot", "Save changes?", "Below the screenshot"))
+
+
+def test_a_picture_without_words_leaves_nothing_behind() -> None:
+    with open_document(_with_screenshot()) as document:
+        page = document.read_page(1, format="markdown")
+        composed = read_picture(page, document.render(1, dpi=72), lambda pixels: PageText())
+    assert composed.markdown == "Above the screenshot\n\nBelow the screenshot"
+    assert composed.ocr_reason is None
 
 
 def test_an_empty_page_needs_no_ocr() -> None:
