@@ -43,7 +43,8 @@ class Client:
     """`servers` is the key in the file that holds the servers; the first spot that counts is the file.
 
     `signs` are templates of files and folders, any of which says that the client is on this computer; `programs` are
-    names on the PATH that say the same. `then` is what the user does for it to take effect.
+    names on the PATH that say the same. `then` is what the user does for it to take effect. `locks`: it takes a lock
+    for its file, see manifests.install.files.claimed.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Client:
     programs: tuple[str, ...]
     then: str
     format: Literal["json", "toml"] = "json"
+    locks: bool = False
 
     def present(self, place: Place) -> bool:
         signs = (place.path(sign) for sign in self.signs[place.system])
@@ -117,6 +119,7 @@ CLIENTS: tuple[Client, ...] = (
         signs=_signs("{claude_folder}", "{claude}/.claude.json"),
         programs=("claude",),
         then="Start a new session; /mcp shows the server.",
+        locks=True,
     ),
     Client(
         name="claude-desktop",

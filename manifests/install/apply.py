@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -46,21 +47,26 @@ def _carry_out(
     receipts: Receipts, change: Change, earlier: Receipt | None, done: list[tuple[Change, Receipt | None]]
 ) -> list[Path]:
     for _ in range(_TRIES):
-        change = _as_it_is_now(change)
-        done.append((change, earlier))
-        kept = _keep(receipts, change, earlier)
         try:
-            if change.after is None:
-                assert change.before is not None
-                files.delete(change.file, change.before, earlier.folders if earlier else ())
-            else:
-                files.replace(change.file, change.before, change.after, private=change.scope == "user")
+            with files.claimed(change.path) if change.client.locks else nullcontext():
+                change = _as_it_is_now(change)
+                done.append((change, earlier))
+                kept = _keep(receipts, change)
+                _write(change, earlier)
         except ChangedMeanwhile:
             continue
         if not change.installs:
             receipts.forget(change.file, change.entry)
         return kept
     raise _changed(change)
+
+
+def _write(change: Change, earlier: Receipt | None) -> None:
+    if change.after is None:
+        assert change.before is not None
+        files.delete(change.file, change.before, earlier.folders if earlier else ())
+    else:
+        files.replace(change.file, change.before, change.after, private=change.scope == "user")
 
 
 def _as_it_is_now(change: Change) -> Change:
@@ -74,7 +80,7 @@ def _as_it_is_now(change: Change) -> Change:
     return anew
 
 
-def _keep(receipts: Receipts, change: Change, earlier: Receipt | None) -> list[Path]:
+def _keep(receipts: Receipts, change: Change) -> list[Path]:
     kept: list[Path] = []
     if change.receipt is not None and change.installs:
         kept += receipts.keep(change.file, change.entry, change.receipt)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from manifests.errors import InstallError
 
 MOST_BYTES = 64 << 20
+# Claude Code holds its lock for milliseconds, and takes over one of this age.
+_CLAIM_S, _POLL_S, _STALE_S = 5.0, 0.05, 30
 _ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -65,6 +69,36 @@ def require_writable(path: Path) -> None:
                 f"{one} is read-only",
                 "If it is managed by something else, add the server there; else make it writable and run this again.",
             )
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Holds the lock that a client takes for its own file: a folder beside it (npm's proper-lockfile).
+
+    One that was left behind is taken over. Raises ChangedMeanwhile while the client keeps it, OSError.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    until = time.monotonic() + _CLAIM_S
+    while True:
+        try:
+            lock.mkdir()
+            break
+        except FileNotFoundError:  # the folder is still to be made: no client is at work in it
+            yield
+            return
+        except FileExistsError:
+            with suppress(FileNotFoundError):
+                if time.time() - lock.stat().st_mtime > _STALE_S:
+                    lock.rmdir()
+                    continue
+        if time.monotonic() >= until:
+            raise ChangedMeanwhile(path)
+        time.sleep(_POLL_S)
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            lock.rmdir()
 
 
 def missing_folders(path: Path) -> tuple[Path, ...]:

@@ -316,6 +316,25 @@ def test_what_a_client_writes_in_the_last_moment_is_kept(tmp_path: Path, monkeyp
     assert sorted(json.loads(file.read_bytes())["mcpServers"]) == ["internvl", "newer"]
 
 
+def test_a_client_that_locks_its_file_is_kept_out_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = place_in(tmp_path)
+    file = written(place, "claude-code", b"{}")
+    lock, like, held = file.with_name(".claude.json.lock"), files._like, []
+    monkeypatch.setattr(files, "_like", lambda path, *rest: (held.append(lock.is_dir()), like(path, *rest)))
+    lock.mkdir()
+    os.utime(lock, (0, 0))  # left behind
+    install(place, "claude-code")
+    assert held[-1] and not lock.exists()
+    before = tree(place.home)
+    lock.mkdir()
+    monkeypatch.setattr(files, "_CLAIM_S", 0)
+    with pytest.raises(InstallError) as refused:
+        uninstall(place, "claude-code")
+    assert refused.value.code == "changed_meanwhile"
+    lock.rmdir()
+    assert tree(place.home) == before
+
+
 def test_another_change_than_the_one_that_was_shown_is_not_made(tmp_path: Path) -> None:
     place = place_in(tmp_path)
     file = written(place, "cursor", OTHER)
