@@ -98,21 +98,10 @@ def _peeled(
             same = likeness[count - 1] == 1 and depth <= _NEAR and min(likeness) < _ALIKE
             if gap > (0.4 if same else usual + 0.25):
                 best = count
-        elif (
-            len(rows) >= _FEWEST_ROWS
-            and count <= best + 2
-            and _stands_apart(
-                rows[best:count],
-                rows[0],
-                depth,
-                gap,
-                body,
-                alone=not beside,
-                sparse=len(rows) < _FEWEST_ROWS,
-                below=below,
-            )
-        ):
-            best = count
+        elif count <= best + 2:
+            looks = {"alone": not beside, "sparse": len(rows) < _FEWEST_ROWS, "below": below}
+            if _stands_apart(rows[best:count], rows[0], depth, gap, body, **looks):
+                best = count
     return best
 
 

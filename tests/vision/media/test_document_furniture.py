@@ -70,3 +70,9 @@ def test_a_note_that_runs_up_the_margin_is_furniture_and_an_axis_inside_is_not()
     stamp = StyledLine("arXiv:2503.04086v1 [math] 6 Mar 2025", (14, 200, 26, 500), 10)
     axis = StyledLine("Ships a year", (90, 200, 100, 300), 10)
     assert _texts(_body(), turned=(stamp, axis)) == [stamp.text]
+
+
+def test_on_a_page_of_few_lines_only_the_page_number_is_furniture() -> None:
+    page = [_line("Above the picture", 70), _line("Below the picture", 500), _line("12", 770)]
+    assert _texts(page) == ["12"]
+    assert _texts([_line("Page 1 of 205", 770)]) == ["Page 1 of 205"]
