@@ -15,17 +15,10 @@ class Descriptor:
     """`server` is the entry's name in clients, `command` the console script. `_s` is in seconds, `_mb` in 10⁶ bytes."""
 
     name: str
-    title: str
     server: str
     command: str
     npm: str
     pypi: str
-    registry: str
-    repository: str
-    author: str
-    license: str
-    summary: str
-    keywords: tuple[str, ...]
     start_timeout_s: int
     call_timeout_s: int
     download_mb: int
@@ -36,7 +29,7 @@ class Descriptor:
 @cache
 def descriptor() -> Descriptor:
     values = json.loads(resources.files("manifests").joinpath("descriptor.json").read_text(encoding="utf-8"))
-    values |= {"keywords": tuple(values["keywords"]), "version": _version(values["pypi"])}
+    values["version"] = _version(values["pypi"])
     return Descriptor(**{field.name: values[field.name] for field in fields(Descriptor)})
 
 

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from manifests.clients import NAMES
@@ -15,7 +16,7 @@ from vision.config import Settings
 if TYPE_CHECKING:  # loaded when the command runs: adding its flags costs every start of the server nothing
     from manifests.clients.known import Client
     from manifests.clients.launch import Launch
-    from manifests.clients.place import Place
+    from manifests.clients.place import Place, Scope
     from manifests.descriptor import Descriptor
     from manifests.install.plan import Change
 
@@ -137,16 +138,25 @@ def _launch(options: argparse.Namespace, place: Place, about: Descriptor) -> Lau
             "unusable_flags", f"{given[0] if given else '--config'} is a flag of the server", "Write it last, after --."
         )
     try:
-        words = tuple(shlex.split(options.start)) if options.start is not None else None
+        words = None if options.start is None else _words(options.start, place)
     except ValueError as e:
         raise InstallError("unusable_flags", f"--command: {e}", "Quote its words as for a shell.") from e
     if words == ():
         raise InstallError("unusable_flags", "--command names no program", "Write the program and its words.")
     launch = Launch(words) if words else launch_for(place, options.scope, about)
     if options.flags:
-        _check_flags(options.flags)
+        _check_flags(options.flags, options.scope)
         launch = launch.with_flags(options.flags)
     return launch
+
+
+def _words(text: str, place: Place) -> tuple[str, ...]:
+    """As a shell takes them; on Windows a backslash parts folders and quotes nothing."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    if place.system == "windows":
+        lexer.escape = ""
+    return tuple(lexer)
 
 
 def _is_given(options: argparse.Namespace, name: str) -> bool:
@@ -160,12 +170,22 @@ class _FlagParser(argparse.ArgumentParser):
         raise InstallError("unusable_flags", message, "`internvl-mcp --help` lists the server's flags.")
 
 
-def _check_flags(flags: Sequence[str]) -> None:
+def _check_flags(flags: Sequence[str], scope: Scope) -> None:
     """A server with wrong flags would only fail when a client starts it. Raises InstallError, ConfigError."""
+    from manifests.errors import InstallError
+
     parser = _FlagParser(add_help=False, allow_abbrev=False)
     settings.add_flags(parser)
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
-    settings.load(parser.parse_args(list(flags)), {})
+    parsed = parser.parse_args(list(flags))
+    settings.load(parsed, {})
+    here = [root for root in parsed.roots or () if not Path(root).expanduser().is_absolute()]
+    if here and scope == "user":
+        raise InstallError(
+            "unusable_flags",
+            f"--root {here[0]} would be below whatever folder the client is started in",
+            f"Write the whole path, such as {Path(here[0]).absolute()}.",
+        )
 
 
 def _show(changes: Sequence[Change], left_out: Sequence[Client]) -> None:

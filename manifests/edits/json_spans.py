@@ -9,21 +9,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from manifests.edits.text import Broken
 
-_TOKENS = re.compile(
-    rb'(?P<string>"(?:[^"\\]|\\.)*")|(?P<comment>//[^\r\n]*|/\*.*?\*/)|(?P<sign>[{}\[\],:])|(?P<other>[^\s"{}\[\],:/]+|[/"])',
-    re.DOTALL,
-)
+# A string, a comment, a sign, any other word; then what is none of these and makes the text broken.
+_TOKENS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|//[^\r\n]*|/\*.*?\*/|[{}\[\],:]|[^\s"{}\[\],:/]+|[/"]', re.DOTALL)
+_STRING, _SLASH, _COMMA, _COLON = b'"/,:'
+_OPEN, _CLOSE, _OBJECT = b"{[", b"}]", b"{"[0]
+# Members are told down to here, which is as deep as entries stand: of large files most is deeper.
+_DEPTH = 4
 
 
 @dataclass(frozen=True)
 class Value:
-    """Bytes `start` to `end`. `members` are those of an object, None for anything else."""
+    """Bytes `start` to `end`. `members` are those of an object, None for anything else, and () of one far inside."""
 
     start: int
     end: int
@@ -53,12 +56,12 @@ class Scanned:
     comments: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
+class _Token(NamedTuple):
+    """`first` is the byte that it begins with."""
+
+    first: int
     start: int
     end: int
-    sign: bytes
 
 
 @dataclass
@@ -71,30 +74,26 @@ class _Open:
     members: list[Member] = field(default_factory=list)
 
 
+@lru_cache(maxsize=4)  # each file is read several times on its way: what it says, the edit, the check of it
 def scan(text: bytes) -> Scanned:
     """Raises Broken where it is not JSON, even with comments and trailing commas."""
     try:
         text.decode("utf-8")
     except UnicodeDecodeError as e:
         raise Broken(f"it is not UTF-8 text (byte {e.start})") from e
-    found = [_token(match) for match in _TOKENS.finditer(text)]
-    comments = tuple((token.start, token.end) for token in found if token.kind == "comment")
-    tokens = [token for token in found if token.kind != "comment"]
+    found = [_Token(text[match.start()], *match.span()) for match in _TOKENS.finditer(text)]
+    comments = [token for token in found if token.first == _SLASH and token.end - token.start > 1]
+    tokens = [token for token in found if token.first != _SLASH] if comments else found
+    places = tuple((token.start, token.end) for token in comments)
     if not tokens:
-        return Scanned(None, {}, comments)
-    signs = [b"", *(token.sign for token in tokens)]
+        return Scanned(None, {}, places)
     trailing = [
         (token.start, token.end)
-        for before, (token, after) in zip(signs, pairwise(tokens), strict=False)
-        if token.sign == b"," and after.sign in (b"}", b"]") and before not in (b"{", b"[", b",")
+        for (before, token), after in zip(pairwise(tokens), tokens[2:], strict=False)
+        if token.first == _COMMA and after.first in _CLOSE and before.first not in (*_OPEN, _COMMA)
     ]
-    meaning = _loaded(_blanked(text, [*comments, *trailing]))
-    return Scanned(_root(text, tokens), meaning, comments)
-
-
-def _token(match: re.Match[bytes]) -> _Token:
-    kind = match.lastgroup or ""
-    return _Token(kind, match.start(), match.end(), match[0] if kind == "sign" else b"")
+    meaning = _loaded(_blanked(text, [*places, *trailing]) if places or trailing else text)
+    return Scanned(_root(text, tokens), meaning, places)
 
 
 def _blanked(text: bytes, spans: Collection[tuple[int, int]]) -> bytes:
@@ -122,26 +121,32 @@ def _loaded(text: bytes) -> Any:
 def _root(text: bytes, tokens: list[_Token]) -> Value:
     """Of tokens that are valid JSON but for trailing commas."""
     opened = [_Open(0, is_object=False)]
-    value = Value(0, 0)
+    value, deeper = Value(0, 0), 0
     for token in tokens:
+        if deeper:
+            deeper += 1 if token.first in _OPEN else -1 if token.first in _CLOSE else 0
+            if deeper:
+                continue
+        elif token.first in _OPEN:
+            opened.append(_Open(token.start, token.first == _OBJECT))
+            deeper = len(opened) > _DEPTH
+            continue
         around = opened[-1]
-        if token.sign in (b"{", b"["):
-            opened.append(_Open(token.start, token.sign == b"{"))
-            continue
-        if token.sign in (b",", b":"):
-            if token.sign == b"," and around.members:
-                last = around.members[-1]
-                around.members[-1] = Member(last.key, last.start, last.value, token.start)
-            continue
-        if token.kind == "string" and around.is_object and around.key is None:
+        if token.first == _COMMA and around.members:
+            around.members[-1] = replace(around.members[-1], comma=token.start)
+        elif token.first == _STRING and around.is_object and around.key is None:
             around.key = token
-            continue
-        value = Value(token.start, token.end)
-        if token.sign:
-            done = opened.pop()
-            value = Value(done.start, token.end, tuple(done.members) if done.is_object else None)
-            around = opened[-1]
-        if around.key is not None:
-            key, around.key = around.key, None
-            around.members.append(Member(json.loads(text[key.start : key.end]), key.start, value, None))
+        elif token.first not in (_COMMA, _COLON):
+            value = Value(token.start, token.end)
+            if token.first in _CLOSE:
+                done = opened.pop()
+                value = Value(done.start, token.end, tuple(done.members) if done.is_object else None)
+            _take_in(text, opened[-1], value)
     return value
+
+
+def _take_in(text: bytes, around: _Open, value: Value) -> None:
+    """The value of the key that came before it; of a list nothing is told."""
+    if around.key is not None:
+        key, around.key = around.key, None
+        around.members.append(Member(json.loads(text[key.start : key.end]), key.start, value, None))

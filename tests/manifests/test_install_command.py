@@ -91,6 +91,14 @@ def test_a_command_of_ones_own_is_what_clients_start(home: Path) -> None:
     assert [entry["command"], *entry["args"]] == ["ssh", "my gpu", "internvl-mcp"]
 
 
+def test_on_windows_a_backslash_parts_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(home / "AppData/Local"))
+    assert main(["install", "--target", "cursor", "--yes", "--command", r"'C:\My Tools\serve.exe' C:\x"]) == 0
+    entry = json.loads((home / ".cursor/mcp.json").read_text())["mcpServers"]["internvl"]
+    assert [entry["command"], *entry["args"]] == [r"C:\My Tools\serve.exe", r"C:\x"]
+
+
 def test_a_project_gets_a_command_for_everybody_and_says_what_it_fetches(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +119,7 @@ def test_a_project_gets_a_command_for_everybody_and_says_what_it_fetches(
         (["--target", "codex", "--", "--rot", "/x"], 2, "--rot"),
         (["--target", "codex", "--", "--max-pages", "many"], 2, "max_pages"),
         (["--target", "codex", "--", "--endpoint-key", "sk-secret"], 2, "endpoint-key"),
+        (["--target", "codex", "--", "--root", "data"], 2, "whole path"),
         (["--target", "codex", "--command", "'"], 2, "--command"),
         (["--target", "codex", "--command", ""], 2, "--command"),
         (["--target", "windsurf", "--scope", "project"], 1, "no_project_scope"),
