@@ -23,7 +23,7 @@ from vision.prompts.documents import ask_pages, is_refusal
 from vision.reading import ReadPage
 from vision.seen import Shown, changed
 from vision.service import VisionService
-from vision.whole import Searched, Whole, unreadable
+from vision.whole import Searched, Whole, spec, unreadable
 
 # Of the time that is left: for reading pages that have no text, and for looking at small pictures of them.
 _READ_SHARE, _MOST_READ_S, _SIFT_SHARE = 0.3, 60.0, 0.5
@@ -80,14 +80,14 @@ async def look_for(whole: Whole, question: Question) -> Searched:
     )
 
 
-async def read_shown(whole: Whole, numbers: Sequence[int]) -> Shows:
+async def read_shown(whole: Whole, numbers: list[int]) -> Shows:
     """These pages, read and as pictures; those that cannot be read are left out."""
     reads: list[ReadPage] = []
-    pages = ",".join(map(str, sorted(numbers)))
-    async with aclosing(
-        whole.pages(output="markdown", pages=pages if whole.paged or len(numbers) > 1 else None)
-    ) as all_:
-        async for read in all_:
+    # A picture that is no TIFF has one page, which is read whichever frame it is.
+    named = whole.paged or whole.media.kind.format == "tiff" or numbers != [1]
+    pages = spec(sorted(numbers)) if named else None
+    async with aclosing(whole.pages(output="markdown", pages=pages)) as reading:
+        async for read in reading:
             if unreadable(read.page) is None:
                 reads.append(read)
     return await show(whole.service, whole.media, whole.call, reads, whole.password)
