@@ -26,7 +26,8 @@ _ANSWERS_WITHIN_S = 30
 def findings(place: Place) -> list[Finding]:
     clients = detected(place)
     if not clients:
-        return [Finding("absent", "no client was found on this computer", "Name yours: internvl-mcp install --target")]
+        advice = "Name yours, such as: internvl-mcp install --target claude-code"
+        return [Finding("absent", "no client was found on this computer", advice)]
     return [_client(place, client) for client in clients]
 
 

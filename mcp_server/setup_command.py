@@ -7,8 +7,15 @@ import argparse
 from manifests.clients import NAMES
 from vision.config import Settings
 
+_STATUS = (
+    "Exit status: 0: all is set up, or could be (--dry-run); 1: a part could not be done; 2: a name or setting that "
+    "means nothing; 3: nothing was done, as nobody was there to ask and --yes was not given; 130: interrupted, and the "
+    "next run goes on from there."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _STATUS
     parser.add_argument("--yes", action="store_true", help="do what is recommended, and ask nothing")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument(
@@ -24,11 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    """0: all is set up, or nothing was left to do; 1: a part could not be done; 2: a name that means nothing;
-    3: nothing was done, as nobody was there to ask and --yes was not given; 130: interrupted.
-
-    With --dry-run: 0 if all of it could be done, 1 if a part could not.
-    """
+    """The exit status, see `_STATUS`."""
     from mcp_server.setup_run import setup
 
     return setup(options, settings)

@@ -64,13 +64,16 @@ def test_what_cannot_be_meant_is_said_clearly(
     assert says in out + err
 
 
-def test_doctor_reads_a_picture_and_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_reads_a_picture_and_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # nobody's own clients
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
     assert "Hello 2026" in said
     assert "no InternVL weights are on this machine" in said or "[local] is not installed" in said
     assert "internvl-mcp pull" in said
-    assert "claude mcp add" in said
+    assert "internvl-mcp install --target" in said
 
 
 def test_a_download_from_the_shell_is_sent_to_pull(capsys: pytest.CaptureFixture[str]) -> None:

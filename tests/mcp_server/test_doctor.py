@@ -17,6 +17,7 @@ KEY = "sk-secret-0123456789"
 def key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path))  # nobody's own clients
     path = tmp_path / "key"
     path.write_text(KEY)
     path.chmod(0o600)

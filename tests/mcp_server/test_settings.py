@@ -142,6 +142,14 @@ def test_a_bad_value_or_unknown_key_is_an_error_that_names_it(
     assert caught.value.hint
 
 
+def test_an_unknown_key_in_the_settings_file_is_told_with_the_file_and_what_was_meant(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("max_page = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load(["--config", str(file)], {})
+    assert str(file) in caught.value.message and caught.value.hint.startswith("Did you mean max_pages")
+
+
 @pytest.mark.parametrize(("text", "named"), [("max_page = 3", "max_page"), ("max_pages = ", "TOML"), ("\xff", "")])
 def test_a_broken_settings_file_is_an_error(text: str, named: str, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from vision.variants.catalogue import variant_named
 ROOT = Path(__file__).parents[2]
 Captured = pytest.CaptureFixture[str]
 RTX_4090 = named("RTX 4090")
+on_posix = pytest.mark.skipif(os.name != "posix", reason="terminals and signals are POSIX's")
 READY = Computer(gpus=RTX_4090, torch=Torch("2.15.0", cuda="13.2"), local=True, weights=("InternVL3.5-8B",))
 
 
@@ -206,6 +208,36 @@ def test_an_interrupt_says_that_it_goes_on_from_there(tmp_path: Path, capsys: Ca
     assert "goes on from there" in capsys.readouterr().err
 
 
+@on_posix
+def test_an_interrupt_while_packages_come_ends_the_installer_and_leaves_the_rest(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from tests.mcp_server.simulated import Computer, named; from tests.mcp_server.test_setup import run;"
+        "from mcp_server.setup_work import Hands;"
+        "facts = Computer(gpus=named('RTX 4090')).facts(Path(sys.argv[1]));"
+        "uv = Path(sys.argv[1]) / 'path' / 'uv'; uv.write_text('#!/bin/sh\\necho at work\\nexec sleep 600\\n');"
+        "sys.exit(run(facts, Hands(), '--yes'))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", program, str(tmp_path / "c")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    while (line := process.stdout.readline()) != "at work\n":
+        assert line, "it ended before the installer was at work"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all that were started there
+    said, errors = process.communicate(timeout=60)
+    watchdog.cancel()
+    assert process.returncode == 130 and "goes on from there" in errors and "Traceback" not in errors
+    assert "Added" not in said and "internvl" not in (tmp_path / "c" / "home" / ".claude.json").read_text()
+
+
 # At a terminal
 
 _AT_A_TERMINAL = """
@@ -259,9 +291,6 @@ def _read(terminal: int) -> str:
         return os.read(terminal, 65_536).decode()
     except OSError:  # Linux: the other side is closed
         return ""
-
-
-on_posix = pytest.mark.skipif(os.name != "posix", reason="terminals are POSIX's")
 
 
 @on_posix
