@@ -99,7 +99,10 @@ CLIENTS = (CLAUDE, CODEX, GEMINI)
 def installed(place: Place, client: Installed) -> str:
     """The client connects after our installation and finds its file as before after the removal."""
     said = []
-    for case, before in (("typical", client.typical), ("empty", b""), ("missing", None)):
+    cases: list[tuple[str, bytes | None]] = [("typical", client.typical), ("empty", b""), ("missing", None)]
+    if client is CLAUDE:  # it adds to a file that it sees for the first time, and then leaves it alone
+        cases.append(("settled", _without_us(place, "settled", client, client.typical)))
+    for case, before in cases:
         here = _home(place, case)
         file = _written(here, client, before)
         _ours(here, "install", client)
@@ -110,6 +113,8 @@ def installed(place: Place, client: Installed) -> str:
         _ours(here, "uninstall", client)
         left = _bytes(file)
         wanted = _without_us(place, case, client, before) if touched else before
+        if case == "settled" and touched:
+            raise CheckFailed(f"{client.program} wrote {client.file} although it knew it")
         if left != wanted and not (touched and _OWN.sub(b"", left or b"") == _OWN.sub(b"", wanted or b"")):
             raise CheckFailed(f"{case}: after uninstall {client.file} holds\n{left!r}\nnot\n{wanted!r}")
         said.append(f"{case} file: {answer}, then {'as the client alone would have it' if touched else 'as before'}")
