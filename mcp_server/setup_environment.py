@@ -88,9 +88,15 @@ def _kind(facts: Facts) -> Kind:
     return "managed" if (facts.stdlib / "EXTERNALLY-MANAGED").is_file() else "system"
 
 
+def uv_of(facts: Facts) -> Path | None:
+    """uv, which tells programs that it runs where it is."""
+    told = facts.place.environment.get("UV")
+    return Path(told) if told else facts.place.program("uv")
+
+
 def install_for(environment: Environment, build: Build, facts: Facts, *, replace: bool) -> Install:
     """How torch and the extra come here. `replace`: another torch is here, which has to go."""
-    uv = facts.place.program("uv")
+    uv = uv_of(facts)
     again = ("--reinstall-package", "torch") if replace else ()
     if environment.kind in ("uv tool", "uvx", "managed"):
         tool = (str(uv or "uv"), "tool", "install", "--torch-backend", build.backend, *again, _as_tool(facts))
@@ -120,7 +126,7 @@ def _tool(environment: Environment, facts: Facts, command: tuple[str, ...]) -> I
             by_us=False,
             note="The system's Python is its package manager's: give the server an environment of its own.",
         )
-    if facts.place.program("uv") is None:  # uvx is uv's, but may be all that is on the PATH
+    if uv_of(facts) is None:
         return Install(commands=(command,), by_us=False, note="uv is not on the PATH.")
     if environment.kind == "uv tool" and facts.place.system == "windows":
         again = (descriptor().command, "setup")

@@ -27,7 +27,8 @@ _WORTH_IT_S = 15.0
 
 class ModelOffer(Frozen):
     """`plan` is None where the embedded engine is recommended, with `why`; `advice`: how to have a model all the same.
-    `named`: what the setting variant says to mean this very model.
+    `named`: what the setting variant says to mean this very model. `unmet`: a model was named and cannot be had.
+    `others_fit`: there are variants that fit, although none is recommended.
 
     `size`: bytes of the weights, about, `present` what of them is here; `licence` of the weights.
     """
@@ -36,6 +37,8 @@ class ModelOffer(Frozen):
     named: str = ""
     why: str
     advice: str = ""
+    unmet: bool = False
+    others_fit: bool = False
     size: int = 0
     present: int = 0
     licence: str = ""
@@ -67,7 +70,8 @@ def offer(facts: Facts, settings: Settings, hardware: Hardware) -> ModelOffer:
         return ModelOffer(why=reason)
     musl = (facts.root / "etc/alpine-release").exists()
     if reason := no_build(facts.place.system, facts.processor, musl):
-        return ModelOffer(why=reason, advice="A model on another machine can be used: --endpoint URL.")
+        advice = "A model on another machine can be used: --endpoint URL."
+        return ModelOffer(why=reason, advice=advice, unmet=settings.variant is not None)
     folder = folder_of(settings)
     if folder is not None:
         checkpoint = verify(folder)
@@ -79,10 +83,11 @@ def offer(facts: Facts, settings: Settings, hardware: Hardware) -> ModelOffer:
     except (UnknownVariant, ConfigError):
         raise
     except VisionError as e:
-        return ModelOffer(why=e.message, advice=e.hint)
+        return ModelOffer(why=e.message, advice=e.hint, unmet=settings.variant is not None)
     if found.device == "cpu" and settings.variant is None and (seconds := first_word_s(hardware)) > _WORTH_IT_S:
         why = f"no GPU that a model can use: {found.variant} would take about {seconds:.0f} s a picture on this CPU"
-        return ModelOffer(why=why, advice=f"To have it all the same: internvl-mcp setup --variant {found.variant}")
+        advice = f"To have it all the same: internvl-mcp setup --variant {found.variant}"
+        return ModelOffer(why=why, advice=advice, others_fit=True)
     return _with_sizes(facts, settings, found)
 
 

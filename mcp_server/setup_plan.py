@@ -55,7 +55,8 @@ class ModelPlan(Frozen):
 def model_plan(facts: Facts, settings: Settings, hardware: Hardware, found: ModelOffer) -> ModelPlan:
     """What brings the model that is offered; nothing for the embedded engine."""
     if found.plan is None:
-        return ModelPlan(offer=found, cache=facts.cache)
+        unmet = (Problem(part="model", what=found.why, advice=found.advice),) if found.unmet else ()
+        return ModelPlan(offer=found, cache=facts.cache, problems=unmet)
     environment = environment_of(facts)
     packages = _packages(facts, environment, gpus_of(found.plan, hardware), found.plan)
     free = facts.free_bytes(facts.cache)

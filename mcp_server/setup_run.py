@@ -46,7 +46,7 @@ def _setup(options: argparse.Namespace, settings: Settings, facts: Facts, hands:
     recommended = ModelOffer(why="--no-model was given") if options.no_model else offer(facts, settings, hardware)
     planned = model_plan(facts, settings, hardware, recommended)
     talk.say(setup_report.model(planned))
-    if talk.interactive and recommended.plan is not None and not planned.nothing_to_do:
+    if talk.interactive and (recommended.others_fit or not planned.nothing_to_do):
         planned = _chosen(planned, settings, facts, hardware, talk)
     if not options.no_clients:
         talk.say(setup_report.clients(clients))
@@ -64,9 +64,11 @@ def _setup(options: argparse.Namespace, settings: Settings, facts: Facts, hands:
 def _chosen(planned: ModelPlan, settings: Settings, facts: Facts, hardware: Hardware, talk: Talk) -> ModelPlan:
     """The recommended model, another one, or none, as the user says."""
     plan = planned.offer.plan
-    assert plan is not None  # there is nothing to choose otherwise
-    wish = talk.choose(f"Set up {plan.variant}?", ("yes", "other", "none"))
-    if wish == "yes":
+    if plan is None:
+        wish = talk.choose("Set up a model all the same?", ("no", "other"))
+    else:
+        wish = talk.choose(f"Set up {plan.variant}?", ("yes", "other", "none"))
+    if wish in ("yes", "no"):
         return planned
     if wish == "none":
         return model_plan(facts, settings, hardware, ModelOffer(why="none was wanted"))

@@ -20,7 +20,7 @@ import anyio
 from manifests.descriptor import descriptor
 from mcp_server import pulling, self_test, settings
 from mcp_server.setup_clients import ClientStep, add
-from mcp_server.setup_environment import Install
+from mcp_server.setup_environment import Install, uv_of
 from mcp_server.setup_facts import Facts
 from mcp_server.setup_plan import ModelPlan, Problem
 from mcp_server.setup_talk import Talk
@@ -131,7 +131,7 @@ class Work:
 
     def _go_on_elsewhere(self, variant: str) -> int:
         """The tool that uv has installed does the rest, in an environment that lasts."""
-        uv = str(self.facts.place.program("uv"))
+        uv = str(uv_of(self.facts))
         given = self.options
         flags = ["--variant", variant]
         flags += ["--yes"] if given.yes else []

@@ -248,7 +248,8 @@ from tests.mcp_server.test_setup import Watched, run
 
 folder = Path(sys.argv[1])
 watched = Watched(folder / "site")
-facts = Computer(gpus=named("RTX 4090"), clients=("claude-code", "codex")).facts(folder)
+gpus = named(*sys.argv[2:])
+facts = Computer(gpus=gpus, cores=4, clients=("claude-code", "codex")).facts(folder)
 code = run(facts, watched.hands, "--no-self-test")
 print("DONE", [command[-1] for command in watched.done], flush=True)
 sys.exit(code)
@@ -261,12 +262,12 @@ class Session:
     said: str
 
 
-def at_a_terminal(folder: Path, answers: dict[str, str]) -> Session:
+def at_a_terminal(folder: Path, answers: dict[str, str], gpu: str = "RTX 4090") -> Session:
     """Runs setup at a terminal of its own, and types an answer where each question ends."""
     import pty
 
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", _AT_A_TERMINAL, str(folder)]
+    command = [sys.executable, "-c", _AT_A_TERMINAL, str(folder), *([gpu] if gpu else [])]
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT, start_new_session=True)
     os.close(theirs)
     said, left = "", dict(answers)
@@ -318,6 +319,22 @@ def test_no_model_and_no_clients_is_a_decision_not_a_failure(tmp_path: Path) -> 
     session = at_a_terminal(tmp_path / "c", {"Set up": "none", "Claude Code?": "no", "Codex?": "no"})
     assert session.code == 0 and "DONE []" in session.said
     assert "internvl" not in (tmp_path / "c" / "home" / ".claude.json").read_text()
+
+
+@on_posix
+def test_without_a_gpu_a_model_can_be_chosen_all_the_same(tmp_path: Path) -> None:
+    answers = {"all the same?": "o", "Which one": "2", "Install these": "", "Claude Code?": "", "Codex?": ""}
+    session = at_a_terminal(tmp_path / "c", answers, gpu="")
+    assert session.code == 0, session.said
+    assert "Set up a model all the same? [No/other]" in session.said and "on the CPU" in session.said
+    assert "DONE ['internvl-mcp[local]==0.1.0', 'InternVL" in session.said
+
+
+@on_posix
+def test_an_answer_that_means_nothing_is_asked_for_again(tmp_path: Path) -> None:
+    answers = {"Set up": "perhaps", "none] perhaps": "none", "Claude Code?": "n", "Codex?": "n"}
+    session = at_a_terminal(tmp_path / "c", answers)
+    assert session.code == 0 and session.said.count("Set up InternVL3.5-8B?") == 2 and "DONE []" in session.said
 
 
 @on_posix

@@ -327,6 +327,19 @@ CASES = {
     "a client that is named and not there": Case(
         Computer(clients=()), "InternVL3.5-1B", ("Codex: FOLDER/home/.codex/config.toml",), flags=("--target", "codex")
     ),
+    "a named variant that does not fit": Case(
+        Computer(gpus=named("RTX 4060")),
+        NO_MODEL + "InternVL3.5-38B needs about",
+        ("  model: InternVL3.5-38B needs about", "Claude Code: "),
+        ("pip install",),
+        code=1,
+        settings=Settings(variant="3.5-38B"),
+    ),
+    "uvx without uv on the PATH": Case(
+        Computer(gpus=RTX_4090, kind="uvx", programs=("uvx",), environment={"UV": "/opt/uv/uv"}),
+        "InternVL3.5-8B (bfloat16) on cuda:0",
+        ("$ /opt/uv/uv tool install --torch-backend auto 'internvl-mcp[local]==0.1.0'",),
+    ),
     # What is not wanted.
     "no model wanted": Case(
         Computer(gpus=RTX_4090), NO_MODEL + "--no-model was given", never=("to fetch",), flags=("--no-model",)

@@ -161,7 +161,7 @@ class LocalMachine:
         elif missing := self._missing():
             raise EngineUnavailable(
                 f"the extra [local] is not installed ({', '.join(missing[:3])} missing)",
-                "Install it: pip install 'internvl-mcp[local]', then fetch weights: internvl-mcp pull",
+                "Run `internvl-mcp setup`: it installs what fits this hardware and fetches weights.",
             )
         for spec in running:
             if self._suits(spec):

@@ -59,7 +59,7 @@ class Hub:
             from huggingface_hub import constants, errors
         except ImportError as e:
             raise EngineUnavailable(
-                "huggingface_hub is not installed", "Install the model's libraries: pip install 'internvl-mcp[local]'."
+                "huggingface_hub is not installed", "Install the model's libraries with: internvl-mcp setup"
             ) from e
         self._library: ModuleType = huggingface_hub
         self._errors: Any = errors

@@ -238,7 +238,7 @@ def test_without_huggingface_hub_it_is_told_what_to_install(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(EngineUnavailable) as error:
         Hub()
-    assert "pip install 'internvl-mcp[local]'" in error.value.hint
+    assert "internvl-mcp setup" in error.value.hint
 
 
 @pytest.mark.parametrize("header", [("Retry-After", "7"), ("RateLimit", '"api";r=0;t=7')])
