@@ -1,5 +1,5 @@
-"""Packs the npm package: the launcher with, inside, the wheel of the same version, the versions of its dependencies that
-go together, and what the server answers to a client that connects.
+"""Packs the npm package: the launcher and, inside, the wheel of the same version, the versions of its dependencies
+that go together, and what the server answers to a client that connects.
 
 Usage: .venv/bin/python scripts/build_npm.py FOLDER [--wheel FILE]      prints the path of the .tgz
 Needs npm; the wheel's tools and uv (which resolves for all systems at once) come from PyPI into a scratch environment.

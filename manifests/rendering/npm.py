@@ -76,7 +76,7 @@ packages have the versions that were tested together; where an index lacks one, 
 |---|---|
 | `INTERNVL_MCP_PYTHON` | the Python to use, a path or a name |
 | `INTERNVL_MCP_ENVIRONMENT` | the folder for the environments |
-| `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`, `PIP_INDEX_URL`, `UV_INDEX_URL`, … | as uv and pip know them; npm's `proxy`, `https-proxy`, `noproxy` and `cafile` count too |
+| `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`, `PIP_INDEX_URL`, … | as uv and pip know them; npm's settings count too |
 
 Everything else, with all settings: {it["repository"]}
 """

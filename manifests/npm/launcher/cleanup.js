@@ -22,11 +22,19 @@ function lastUsed(environment) {
   return Math.max(...times);
 }
 
+const LIST_FILES = `
+from manifests.clients.known import CLIENTS
+from manifests.clients.place import here
+place = here()
+for client in CLIENTS:
+    for spot in client.user[place.system]:
+        print(place.path(spot.path))
+`;
+
 /** The text of all files in which clients keep their servers; an environment that one names is in use. */
 function clientFiles(place) {
   return new Promise((resolve) => {
-    const words = ['-c', 'from manifests.clients import user_files; print("\\n".join(map(str, user_files())))'];
-    execFile(place.python, words, { timeout: 30000, windowsHide: true }, (error, out) => {
+    execFile(place.python, ['-c', LIST_FILES], { timeout: 30000, windowsHide: true }, (error, out) => {
       if (error) return resolve(null);
       resolve(out.split('\n').map((file) => {
         try {
@@ -49,7 +57,7 @@ async function cleanUp(place) {
   if (named === null) return; // not knowing is no reason to remove
   for (const name of old) {
     const environment = path.join(place.folder, name);
-    if (named.includes(name) || lock.holder({ lock: `${environment}.lock` })) continue;
+    if (['/', '\\'].some((end) => named.includes(name + end)) || lock.holder({ lock: `${environment}.lock` })) continue;
     for (const file of [environment, `${environment}.log`, `${environment}.failed.json`]) fs.rmSync(file, { recursive: true, force: true });
   }
 }

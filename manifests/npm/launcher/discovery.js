@@ -48,8 +48,8 @@ function everywhere(name, folders) {
 function folders(env) {
   const listed = (env.PATH || env.Path || '').split(path.delimiter).filter((folder) => folder && path.isAbsolute(folder));
   const home = homeOf();
-  // Clients that are started from a desktop get a short PATH, without what a shell adds.
-  const usual = WINDOWS ? [] : ['/opt/homebrew/bin', '/usr/local/bin', '/usr/bin'];
+  // A Mac gives clients that are started from its desktop a short PATH.
+  const usual = process.platform === 'darwin' ? ['/opt/homebrew/bin', '/usr/local/bin'] : [];
   const own = home ? [path.join(home, '.local', 'bin'), path.join(home, '.cargo', 'bin')] : [];
   return [...listed, ...own, ...usual];
 }

@@ -30,7 +30,7 @@ const indexOf = (env) => first(env, 'UV_DEFAULT_INDEX', 'UV_INDEX_URL', 'PIP_IND
 function noPython(found) {
   const seen = found.length ? `Found only: ${found.join('; ')}.` : 'Neither is here.';
   return new Failure(
-    'NO_PYTHON', `internvl-mcp needs uv or ${PYTHONS}. ${seen}`,
+    'NO_PYTHON', `uv or ${PYTHONS} is needed. ${seen}`,
     `Install uv, which brings its own Python: ${GET_UV}   Then start again.`,
   );
 }
@@ -102,13 +102,23 @@ function fromInstaller(said, env, place) {
 
 /** Some packages have no build for every computer: 32 bits, musl, old systems. */
 function missingPackage(said, place) {
-  const match = /No matching distribution found for ([\w.-]+)/i.exec(said) || /Because (?:only )?([\w.-]+)[^\n]* (?:has|have) no (?:wheels|usable|source)/i.exec(said)
-    || /Because (?:there are no versions of |there is no version of )?([\w.-]+)[^\n]*/i.exec(said);
+  const match = /No matching distribution found for ([\w.-]+)/i.exec(said) || /user requested \(constraint\) ([\w.-]+)/i.exec(said)
+    || (/No solution found/i.test(said) && /Because (?:only |there (?:are|is) no versions? of )?([a-z0-9][\w.-]*)/i.exec(said));
   if (!match) return null;
   return new Failure(
     'NO_PACKAGE', `The package ${match[1]} has no build for this computer (${process.platform} ${process.arch}) and its Python.`,
     `Use ${PYTHONS} of 64 bits on Linux with glibc 2.28 or later, macOS 13 or later, or Windows; INTERNVL_MCP_PYTHON names which Python. Log: ${place.log}`,
     false,
+  );
+}
+
+/** uv found no Python that fits; it fetches one unless it must not or cannot. */
+function noPythonForUv(said) {
+  if (!/No interpreter found|python-build-standalone/i.test(said)) return null;
+  const why = /Failed to download|client error|dns error/i.test(said) ? 'could not fetch one' : 'was told not to fetch one';
+  return new Failure(
+    'NO_PYTHON', `uv found no ${PYTHONS} here and ${why}.`,
+    'Check the network and HTTPS_PROXY, or install Python 3.12 yourself, and start again.',
   );
 }
 
@@ -125,5 +135,6 @@ function fromPlace({ code, detail }) {
 }
 
 module.exports = {
-  Failure, PYTHONS, GET_UV, withoutSecrets, noPython, noSpace, notWritable, fromFileSystem, fromInstaller, fromPlace, tooLong, unknown,
+  Failure, PYTHONS, GET_UV, withoutSecrets, noPython, noSpace, notWritable, fromFileSystem, fromInstaller, fromPlace, noPythonForUv, tooLong,
+  unknown,
 };

@@ -6,6 +6,7 @@
 const crypto = require('crypto');
 const fs = require('fs');
 const os = require('os');
+const path = require('path');
 
 const STALE_MS = 60000;
 
@@ -39,9 +40,22 @@ function holder(place) {
   return age < STALE_MS && (held.host !== os.hostname() || lives(held.pid)) ? held : null;
 }
 
+/** As mkdir -p. Node's own goes round for ever below /proc, where a folder is missing and cannot be made. */
+function makeFolder(folder) {
+  const missing = [];
+  for (let at = folder; !fs.existsSync(at); at = path.dirname(at)) missing.push(at);
+  for (const each of missing.reverse()) {
+    try {
+      fs.mkdirSync(each);
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error; // another launcher was quicker
+    }
+  }
+}
+
 /** A token, or null where somebody else has the lock. Throws what the file system says. */
 function take(place) {
-  fs.mkdirSync(place.folder, { recursive: true });
+  makeFolder(place.folder);
   if (holder(place) === null) putAside(place);
   const token = crypto.randomBytes(8).toString('hex');
   const held = { token, pid: process.pid, host: os.hostname(), phase: 'starting' };

@@ -12,7 +12,7 @@ const lock = require('./lock.js');
 const { childEnvironment } = require('./run.js');
 const { cleanUp } = require('./cleanup.js');
 const {
-  Failure, withoutSecrets, noPython, noSpace, fromFileSystem, fromInstaller, tooLong, unknown,
+  Failure, withoutSecrets, noPython, noSpace, fromFileSystem, fromInstaller, noPythonForUv, tooLong, unknown,
 } = require('./failures.js');
 
 const VENV_MINUTES = 10; // uv may fetch a Python
@@ -90,7 +90,7 @@ function downloadMeter(total, tell) {
     const begins = /^\s*Downloading (\S+) \(([\d.]+)(KiB|MiB)\)/.exec(line);
     const ends = /^\s*Downloaded (\S+)/.exec(line);
     if (pip) {
-      if (under !== null) add(under);
+      add(under === null ? 0 : under);
       under = Number(pip[2]) / (pip[3] === 'kB' ? 1000 : 1);
     } else if (begins) {
       sizes.set(begins[1], Number(begins[2]) * (begins[3] === 'KiB' ? 0.001024 : 1.048576));
@@ -99,7 +99,7 @@ function downloadMeter(total, tell) {
       add(sizes.get(ends[1]));
     } else if (/^(Installing collected packages|Prepared \d)/.test(line)) {
       tell({ phase: 'unpacking' });
-    } else if (/^(Collecting|Resolved \d)/.test(line)) {
+    } else if (/^Resolved \d/.test(line)) {
       tell({ phase: 'downloading', done: Math.round(Math.min(done, total)), total });
     }
   };
@@ -123,7 +123,7 @@ async function installBy(way, place, tell) {
   fs.rmSync(place.environment, { recursive: true, force: true, maxRetries: 3 });
   tell({ phase: 'environment' });
   const made = await run(place, venv[0], venv.slice(1), { minutes: VENV_MINUTES, step: 'Making the environment' });
-  if (made.code !== 0) throw fromInstaller(made.said, process.env, place);
+  if (made.code !== 0) throw noPythonForUv(made.said) || fromInstaller(made.said, process.env, place);
   tell({ phase: 'resolving' });
   const limits = { minutes: INSTALL_MINUTES, step: 'The download', onLine: downloadMeter(place.built.downloadMb, tell) };
   for (const [command, ...words] of [pinned, loose]) {

@@ -10,16 +10,14 @@ const path = require('path');
 const { ensure, inWords } = require('./ensure.js');
 const { mirror, startProgram } = require('./run.js');
 
-/** So long the first answer is held back: what fails at once is then told as the failure to connect that it is. */
-const OPEN_MS = 3000;
-/** Many clients give a call 60 s. */
-const CALL_MS = 40000;
-const PROGRESS_MS = 2000;
-/** A failed set-up is tried again with a call that comes later than this. */
-const AGAIN_MS = 10000;
-/** So long a client may take to ask on after an error, or to ask at all. */
-const LINGER_MS = 1000;
-const SILENT_MS = 15000;
+const TIMES = {
+  openMs: 3000, // so long the first answer is held back: what fails at once is then told as the failure to connect it is
+  callMs: 40000, // many clients give a call 60 s
+  progressMs: 2000,
+  againMs: 10000, // a failed set-up is tried again with a call that comes later than this
+  lingerMs: 1000, // so long a client may take to ask on after an error,
+  silentMs: 15000, // or to ask at all
+};
 const SERVER_ERROR = -32000;
 const VERSION = 'io.modelcontextprotocol/protocolVersion';
 const CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities';
@@ -84,8 +82,8 @@ class Recorded {
 }
 
 class StandIn {
-  constructor(place, words) {
-    Object.assign(this, { place, words });
+  constructor(place, words, times) {
+    Object.assign(this, { place, words, times });
     this.recorded = new Recorded(place);
     this.kept = []; // {line, id?, method?}: what the server is told when it runs
     this.held = []; // requests whose answer is known, until the connection is opened
@@ -96,14 +94,17 @@ class StandIn {
     this.said = { phase: 'starting' };
     this.lines = new Lines((line) => this.hear(line));
     this.listen = (chunk) => this.lines.take(chunk);
-    this.leave = () => this.end(this.failure ? 1 : 0);
+    this.leave = () => {
+      if (!this.failure) this.open(); // what is known is still told to a client that asked and left
+      this.end(this.failure ? 1 : 0);
+    };
   }
 
   serve() {
     process.stdin.on('data', this.listen).on('end', this.leave).on('error', this.leave);
     process.stdout.on('error', this.leave);
-    setTimeout(() => { if (!this.failure) this.open(); }, OPEN_MS).unref();
-    this.timer = setInterval(() => this.progress(), PROGRESS_MS);
+    setTimeout(() => { if (!this.failure) this.open(); }, this.times.openMs).unref();
+    this.timer = setInterval(() => this.progress(), this.times.progressMs);
     this.try();
   }
 
@@ -132,7 +133,7 @@ class StandIn {
     const result = this.recorded.to(message);
     if (this.failure && !this.opened) this.refuse(message);
     else if (result !== undefined) this.hold(message.id, result);
-    else if (this.failure && Date.now() - this.failedAt < AGAIN_MS) this.refuse(message);
+    else if (this.failure && Date.now() - this.failedAt < this.times.againMs) this.refuse(message);
     else {
       this.waiting.set(message.id, { message, since: Date.now() });
       if (this.failure) this.try();
@@ -181,7 +182,7 @@ class StandIn {
     const now = Date.now();
     for (const { message, since } of [...this.waiting.values()]) {
       const token = message.params && message.params._meta && message.params._meta.progressToken;
-      if (now - since >= CALL_MS && message.method !== 'subscriptions/listen') {
+      if (now - since >= this.times.callMs && message.method !== 'subscriptions/listen') {
         this.refuse(message, {
           code: 'INSTALLING', what: `It is still being installed on this computer, which happens once: ${inWords(this.said)}.`, next: 'Call again in half a minute.',
         });
@@ -199,12 +200,12 @@ class StandIn {
     const asked = [...this.held.splice(0).map(({ id }) => this.kept.find((entry) => entry.id === id)), ...[...this.waiting.values()].map(({ message }) => message)];
     for (const message of asked) this.refuse(message);
     // Nobody has been told that all is well: ends when the client has heard, or says nothing.
-    if (!this.opened && asked.length === 0) setTimeout(this.leave, SILENT_MS);
+    if (!this.opened && asked.length === 0) setTimeout(this.leave, this.times.silentMs);
   }
 
   linger() {
     clearTimeout(this.lingering);
-    this.lingering = setTimeout(this.leave, LINGER_MS);
+    this.lingering = setTimeout(this.leave, this.times.lingerMs);
   }
 
   end(status) {
@@ -265,6 +266,6 @@ class StandIn {
   }
 }
 
-const serve = (place, words) => new StandIn(place, words).serve();
+const serve = (place, words, times = {}) => new StandIn(place, words, { ...TIMES, ...times }).serve();
 
 module.exports = { serve };
