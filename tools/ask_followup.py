@@ -9,7 +9,15 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from tools import analyze_video, answer_chart, describe_image, extract_text, locate_objects, read_document
+from tools import (
+    analyze_video,
+    answer_chart,
+    describe_image,
+    extract_data,
+    extract_text,
+    locate_objects,
+    read_document,
+)
 from tools.asking import spoken
 from tools.common import needs_model
 from tools.result import SourceFacts, ToolResult, Used
@@ -24,7 +32,15 @@ from vision.service import VisionService
 
 _SEEING: dict[str, Tool] = {
     module.TOOL.name: module.TOOL
-    for module in (describe_image, extract_text, read_document, answer_chart, analyze_video, locate_objects)
+    for module in (
+        describe_image,
+        extract_text,
+        read_document,
+        answer_chart,
+        analyze_video,
+        locate_objects,
+        extract_data,
+    )
 }
 _AS_TARGET = "The question was looked for as the text that it is: give only what is to be found."
 # Of locate_objects' target.
@@ -102,7 +118,7 @@ def _question_for(
     tool = _SEEING[before.tool]
     if "question" in tool.parameters.model_fields:
         return tool, {**arguments, "question": question}, []
-    if choice.model is not None:
+    if choice.model is not None or tool is extract_data.TOOL:
         return _for_model(before, arguments, question)
     if tool is extract_text.TOOL:
         return tool, arguments, [needs_model(choice)]
@@ -117,7 +133,7 @@ def _question_for(
 def _for_model(
     before: Conversation, arguments: dict[str, Any], question: str
 ) -> tuple[Tool, dict[str, Any], list[str]]:
-    """Text that was read or found without a question: it is asked where the pictures or pages themselves are shown."""
+    """What was read, found or extracted without a question: it is asked where the pictures or pages are shown."""
     (source,) = sources_of(arguments)
     facts = before.sources[0]
     if facts["kind"] == "image" and (facts["pages"] or 1) == 1:

@@ -173,7 +173,9 @@ class Engine:
         if model is None:
             raise _no_model(choice)
         notices: list[str] = []
-        if self.settings.thinking and not _thinks(model):
+        if self.settings.thinking and prompt.json_schema is not None:
+            notices.append(f"{model.variant} did not think: its answer is held to the schema from the first sign on.")
+        elif self.settings.thinking and not _thinks(model):
             notices.append(f"{model.variant} was not trained to think: it answered at once (setting thinking).")
         until_s = call.elapsed_s + share * max(0.0, call.left_s - min(_MARGIN_S, _MARGIN_SHARE * call.within_s))
         for attempt in range(_MOST_RETRIES + 1):
@@ -207,7 +209,7 @@ class Engine:
         return hearing
 
     def _request(self, model: Model, prompt: Prompt) -> Ask:
-        thinking = self.settings.thinking and _thinks(model)
+        thinking = self.settings.thinking and _thinks(model) and prompt.json_schema is None
         system = system_prompt(model.variant, thinking=thinking)
         # InternVL's system prompt says who it is; another model is left with its own.
         first = (Message(role="system", parts=(TextPart(text=system),)),) if model.internvl else ()
@@ -218,6 +220,7 @@ class Engine:
             messages=(*first, *prompt.messages),
             max_tokens=self.settings.max_answer_tokens,
             max_tiles=prompt.max_tiles,
+            json_schema=prompt.json_schema,
             **sampling,
         )
 

@@ -57,6 +57,14 @@ def ask_pages(pages: Sequence[tuple[int, ImagePart | None, str]], question: str,
     """A question about pages: (number, picture, the text that was read on it, which may be cut or empty). The pages of
     a document that has no pictures of them come without.
     """
+    pictures = [picture for _, picture, _ in pages if picture is not None]
+    lines = [*page_texts(pages, question), question]
+    lines += [f"{_CITE.for_question(question)} {HONESTLY.for_question(question)}"]
+    return Prompt(user(pictures_then("\n".join(lines), pictures)), max_tiles)
+
+
+def page_texts(pages: Sequence[tuple[int, ImagePart | None, str]], question: str) -> list[str]:
+    """Which pages the pictures show, and what was read on them, in the question's language."""
     numbers = ", ".join(str(number) for number, _, _ in pages)
     pictures = [picture for _, picture, _ in pages if picture is not None]
     told = _PASSAGE if not pictures else _NUMBERS if len(pages) > 1 else _NUMBER
@@ -64,8 +72,7 @@ def ask_pages(pages: Sequence[tuple[int, ImagePart | None, str]], question: str,
     for number, _, text in pages:
         if text.strip():
             lines += [_TEXT.for_question(question).format(page=number), text.strip()]
-    lines += [question, f"{_CITE.for_question(question)} {HONESTLY.for_question(question)}"]
-    return Prompt(user(pictures_then("\n".join(lines), pictures)), max_tiles)
+    return lines
 
 
 def is_refusal(answer: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from vision.chat.types import ImagePart, Message, TextPart
 
@@ -20,11 +21,12 @@ TOKENS_A_TILE = 256
 class Prompt:
     """`messages`: the conversation, its last one the user's; the system message is the engine's to add.
 
-    `max_tiles`: most tiles for each picture.
+    `max_tiles`: most tiles for each picture. `json_schema`: what the answer is held to.
     """
 
     messages: tuple[Message, ...]
     max_tiles: int
+    json_schema: dict[str, Any] | None = None
 
     @property
     def pictures(self) -> int:

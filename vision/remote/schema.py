@@ -6,14 +6,14 @@ jsonschema is imported here alone, with the first such answer.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from io import StringIO
 from typing import Any
 
 from vision.chat.types import ChatEvent, Delta, Finished
 from vision.errors import InvalidArgument
+from vision.schema.patterns import matches, require_linear
 
 
 async def held_to(
@@ -42,15 +42,23 @@ def not_held(server_of: str) -> InvalidArgument:
 
 def _valid(said: str, schema: dict[str, Any]) -> bool:
     """Raises InvalidArgument for what is no schema, or points out of itself: nothing is fetched."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
+    from jsonschema import Draft202012Validator, FormatChecker
+    from jsonschema.exceptions import SchemaError, ValidationError
+    from jsonschema.validators import extend
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
+    def pattern(_: Any, wanted: str, value: Any, __: Any) -> Iterator[ValidationError]:
+        # Python's own engine may need for ever.
+        require_linear(wanted, "the schema")
+        if isinstance(value, str) and not matches(wanted, value):
+            yield ValidationError("it does not match the pattern")
+
     try:
-        Draft202012Validator.check_schema(schema)
-        return Draft202012Validator(schema, registry=Registry()).is_valid(json.loads(said))
-    except (SchemaError, Unresolvable, re.error) as e:
+        Draft202012Validator.check_schema(schema, format_checker=FormatChecker(()))
+        validator = extend(Draft202012Validator, {"pattern": pattern})
+        return validator(schema, registry=Registry()).is_valid(json.loads(said))
+    except (SchemaError, Unresolvable, InvalidArgument) as e:
         raise InvalidArgument("this is no JSON Schema (2020-12) that stands by itself", "Mend the schema.") from e
     except (ValueError, RecursionError):  # prose, or brackets without end
         return False

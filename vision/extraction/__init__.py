@@ -1,0 +1,1 @@
+"""Values for a schema from what was read: form fields, labels beside their values, tables. Pure: no model."""
