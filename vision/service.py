@@ -29,7 +29,7 @@ from vision.media.tile_grid import TILE_SIDE, Fit, fitted_size
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
 from vision.prompts.video import Frame
 from vision.seen import FrameText, Media, Picture, Shown, changed
-from vision.types import Box, Frozen, PageText, TextLine, TextTable
+from vision.types import Box, Frozen, PageText
 from vision.workers import jobs
 from vision.workers.pool import Results, WorkerPool, acquire
 from vision.workers.process import WorkerSpec
@@ -292,7 +292,7 @@ class VisionService:
         """The text in a picture, boxes in pixels of the original."""
         info = picture.info
         found = await self._recognise(picture.pixels, info.raster, f"{picture.key}:{info.scale}:{tables}", tables)
-        return moved(found, 1 / info.scale, info.origin, page)
+        return found.moved(1 / info.scale, info.origin, page)
 
     async def _recognise(self, pixels: bytearray, raster: jobs.Raster, key: str, tables: bool) -> PageText:
         known = self._texts.get(key)
@@ -390,7 +390,7 @@ class VisionService:
         assert item.frame_s is not None and item.raster is not None
         key = f"{media.opened.sha256}:at {item.frame_s}"
         text = await self._recognise(pixels, item.raster, key, tables=False)
-        return FrameText(item.frame_s, moved(text, width / item.raster.width, (0, 0), page=1).lines)
+        return FrameText(item.frame_s, text.moved(width / item.raster.width, (0, 0), page=1).lines)
 
 
 def _as_large(expected: Digest, file: BinaryIO, name: str) -> None:
@@ -402,18 +402,3 @@ def _as_large(expected: Digest, file: BinaryIO, name: str) -> None:
 def _png_size(png: bytes) -> tuple[int, int]:
     """(width, height) from the header, which is the first thing in a PNG."""
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-
-
-def moved(text: PageText, factor: float, origin: tuple[float, float], page: int) -> PageText:
-    """The same text with its boxes scaled by `factor`, then shifted by `origin`."""
-
-    def place(box: Box) -> Box:
-        x, y = origin
-        x1, y1, x2, y2 = (round(v * factor, 1) for v in box)
-        return (x1 + x, y1 + y, x2 + x, y2 + y)
-
-    lines = tuple(
-        TextLine(text=line.text, box=place(line.box), confidence=line.confidence, page=page) for line in text.lines
-    )
-    tables = tuple(TextTable(box=place(table.box), rows=table.rows, page=page) for table in text.tables)
-    return PageText(lines=lines, tables=tables, rotation=text.rotation)

@@ -6,7 +6,7 @@ viewer shows it. Pages count from 1. Times are seconds from the start of the vid
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +37,9 @@ class TextTable(Frozen):
     page: int = 1
 
 
+T = TypeVar("T", TextLine, TextTable)
+
+
 class PageText(Frozen):
     """What was read on one picture or page, in reading order."""
 
@@ -45,3 +48,18 @@ class PageText(Frozen):
     rotation: Literal[0, 90, 180, 270] = Field(
         default=0, description="degrees clockwise by which the picture was turned to stand upright before reading"
     )
+
+    def moved(self, factor: float, origin: tuple[float, float], page: int) -> PageText:
+        """The same text, of page `page`, with its boxes scaled by `factor`, then shifted by `origin`."""
+
+        def place(box: Box) -> Box:
+            x, y = origin
+            x1, y1, x2, y2 = (round(v * factor, 1) for v in box)
+            return (x1 + x, y1 + y, x2 + x, y2 + y)
+
+        def there(part: T) -> T:
+            return part.model_copy(update={"box": place(part.box), "page": page})
+
+        return self.model_copy(
+            update={"lines": tuple(map(there, self.lines)), "tables": tuple(map(there, self.tables))}
+        )
