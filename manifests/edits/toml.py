@@ -234,6 +234,11 @@ def _rendered(value: Any) -> bytes:
 
 
 def _checked(text: bytes, expected: dict[str, Any]) -> bytes:
-    if _read(text).value != expected:
+    if _comparable(_read(text).value) != _comparable(expected):
         raise Broken("it is written in a way that cannot be edited without changing something else")
     return text
+
+
+def _comparable(value: dict[str, Any]) -> str:
+    """A number may be nan, which equals nothing."""
+    return json.dumps(value, sort_keys=True, default=repr)

@@ -34,7 +34,7 @@ from tests.manifests.install_texts import json_texts, toml_texts
 
 OTHER = b'{\n  "mcpServers": {\n    "other": {"env": {"KEY": "sk-theirs"}}\n  }\n}\n'
 NEWER = Launch(("/opt/newer/internvl-mcp",))
-many = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 marks = st.sampled_from([b"", b"\xef\xbb\xbf"])
 
 

@@ -16,7 +16,7 @@ from tests.manifests.install_texts import ENTRY, SERVERS, json_texts, toml_texts
 
 PATH = (SERVERS, ENTRY)
 VALUE = {"command": 'C:\\Program Files\\x "y"', "args": ["--root", "/données"], "timeout": 120, "on": True}
-edits = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+edits = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def ink(text: bytes) -> bytes:
@@ -161,6 +161,22 @@ def test_toml_changes_values_where_they_stand() -> None:
 
 
 TOML_PATH = ("mcp_servers", "internvl")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"" = 1\n', "'q \"k\"' = 1\n", 'a = """\r\nx\r\n"""\r\n', "[ a . b ]\nx=1\n", "3.14 = 1\n", '"é" = 1 # 日本\n',
+        "a=0o17\nb=0b1\nc=0xdead_beef\nd=1_000\ne=+inf\nf=-nan\ng=6.6e-34\nh=1e+5\n", "a.b.c=1\na.d=2\n",
+        "a=1979-05-27\nb=07:32:00.999\nc=1979-05-27 07:32:00-07:00\n", "a=[1,\n# c\n[2,3,],\n]\n", "a='''it''s'''\n",
+        "[a]\n[a.b]\n[[a.c]]\nx=1\n[a.c.d]\ny=1\n[[a.c]]\n", 'a = """a "quoted" \\\n   x""""\n', "\n\n\t a = 1 \t\n",
+        'a = {b = {c = [ {d = 1}, {e = "}"} ]}}\n', '[mcp_servers."a.b"]\nx=1\n["mcp_servers".internvl2]\ny=1\n',
+    ],
+)  # fmt: skip
+def test_all_of_toml_is_read(text: str) -> None:
+    new = toml.put(text.encode(), TOML_PATH, VALUE)
+    assert new.startswith(text.encode())
+    assert toml.take(new, TOML_PATH) == text.encode()
 
 
 @edits
