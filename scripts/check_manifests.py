@@ -5,8 +5,9 @@ manifest, the skill), hadolint, actionlint. Clients from npm, as scripts/check_c
 Gemini CLI and Copilot CLI validate and install the plugin or extension from a copy of what git would give them, and the
 first three start its server; mcpb validates and packs the bundle, and uv starts what was packed.
 
-The server that the plugins name is `npx -y internvl-mcp@VERSION`. Here an npx of our own stands first on the PATH, and
-starts the installed server for exactly these words: scripts/check_packages.py is about the package itself.
+The server that the plugins name is `npx -y internvl-mcp@VERSION`. One check has npx fetch just that, from a registry on
+loopback; in the others an npx of our own stands first on the PATH, which starts the installed server for exactly these
+words, so that no environment is made for each of them.
 
 What cannot be run is said loudly at the end. Usage: .venv/bin/python scripts/check_manifests.py [NAME …]
 """
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,12 +29,15 @@ from pathlib import Path
 
 from manifests.rendering import mcpb
 from manifests.rendering.source import AGENT_PLUGIN, PLUGIN, ROOT, told
+from scripts import npm_registry
 from scripts.build_bundle import build_wheel, pack, stage
-from scripts.check_clients import PACKAGES, SERVER, _app_server, _same_tools
+from scripts.check_clients import NAMES, PACKAGES, SERVER
 from scripts.client_place import CheckFailed, Place, install_clients
+from scripts.codex_server import listed_tools
 
 BIN = Path(sys.executable).parent
 NAME = told()["name"]
+_READY_WITHIN_S = 400
 _START = (
     '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
     '"clientInfo":{"name":"check","version":"1"}}}\n'
@@ -72,6 +78,11 @@ class Copy:
             raise CheckFailed(f"{file} has no {old!r} to be broken")
         (folder / file).write_text(text.replace(old, new), encoding="utf-8")
         return folder
+
+
+def _same_tools(listed: set[str]) -> None:
+    if listed != NAMES:
+        raise CheckFailed(f"tools listed: {sorted(listed)}, expected: {sorted(NAMES)}")
 
 
 def _program(name: str, package: str) -> str:
@@ -136,13 +147,53 @@ def claude_installs(place: Place, copy: Copy) -> str:
     place.run([claude, "plugin", "marketplace", "add", str(copy.repository)])
     place.run([claude, "plugin", "install", f"{NAME}@{NAME}"])
     inventory = place.run([claude, "plugin", "details", NAME]).out
-    answer = place.run([claude, "mcp", "list"]).out
-    if "internvl-vision" not in inventory or "Connected" not in answer or "Failed" in answer:
-        raise CheckFailed(f"claude plugin details and mcp list printed:\n{inventory}\n{answer}")
+    if "internvl-vision" not in inventory:
+        raise CheckFailed(f"claude plugin details printed:\n{inventory}")
+    _connects(place, claude)
     place.run([claude, "plugin", "uninstall", f"{NAME}@{NAME}"])
     if "internvl" in place.run([claude, "mcp", "list"]).out:
         raise CheckFailed("the plugin's server is still listed after claude plugin uninstall")
     return "installed from the marketplace, connected, uninstalled"
+
+
+def claude_by_npx(place: Place, copy: Copy) -> str:
+    """The plugin's server as users get it: npx fetches the package into an empty HOME, and the launcher sets it up."""
+    claude = place.client("claude")
+    _write_program(Path(place.node).with_name("npx"), _network(), f'PATH="{os.environ["PATH"]}" exec npx "$@"')
+    command = [sys.executable, str(ROOT / "scripts" / "build_npm.py"), str(place.home / "packed")]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    if built.returncode != 0:
+        raise CheckFailed(f"scripts/build_npm.py: exit {built.returncode}\n{built.stderr[-1500:]}")
+    with npm_registry.serving(Path(built.stdout.split()[-1])) as registry:
+        (place.home / ".npmrc").write_text(f"registry={registry}\n")
+        place.run([claude, "plugin", "marketplace", "add", str(copy.repository)])
+        place.run([claude, "plugin", "install", f"{NAME}@{NAME}"])
+        first = _connects(place, claude)
+        started = time.monotonic()
+        while not list(place.home.rglob("ready.json")):
+            if time.monotonic() > started + _READY_WITHIN_S:
+                raise CheckFailed(f"the launcher has not set the server up within {_READY_WITHIN_S} s")
+            time.sleep(0.5)
+        ready = time.monotonic() - started
+        then = _connects(place, claude)
+    return f"connected in {first:.1f} s from an empty HOME, set up {ready:.0f} s later, then connected in {then:.1f} s"
+
+
+def _network() -> str:
+    """Lines that say how this computer reaches the package index: the checks' environment has none of the user's."""
+    ours = re.compile(r"(PIP|UV)_.*|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY", re.IGNORECASE)
+    return "\n".join(
+        f"export {name}={shlex.quote(value)}" for name, value in os.environ.items() if ours.fullmatch(name)
+    )
+
+
+def _connects(place: Place, claude: str) -> float:
+    """Seconds that `claude mcp list` takes. Raises CheckFailed where it cannot connect."""
+    started = time.monotonic()
+    answer = place.run([claude, "mcp", "list"]).out
+    if "Connected" not in answer or "Failed" in answer:
+        raise CheckFailed(f"claude mcp list printed:\n{answer}")
+    return time.monotonic() - started
 
 
 def codex_installs(place: Place, copy: Copy) -> str:
@@ -153,14 +204,7 @@ def codex_installs(place: Place, copy: Copy) -> str:
     # A folder of Codex' own would not be the one that the user's relative paths mean.
     if entry["cwd"] is not None:
         raise CheckFailed(f"Codex starts the plugin's server in {entry['cwd']}")
-    with _app_server(place, codex) as ask:
-        ask("initialize", {"clientInfo": {"name": "check", "version": "1"}})
-        deadline = time.monotonic() + 60
-        listed: set[str] = set()
-        while not listed and time.monotonic() < deadline:
-            servers = {entry["name"]: entry for entry in ask("mcpServerStatus/list", {})["data"]}
-            listed = set(servers.get("internvl", {}).get("tools", {}))
-            time.sleep(0.2)
+    listed = listed_tools(place, "internvl")
     _same_tools(listed)
     if not list(place.home.glob(".codex/plugins/cache/**/skills/internvl-vision/SKILL.md")):
         raise CheckFailed("Codex did not install the skill")
@@ -243,6 +287,7 @@ LINTERS: tuple[tuple[str, Callable[[Copy], str]], ...] = (
 CLIENTS: tuple[tuple[str, Callable[[Place, Copy], str]], ...] = (
     ("Claude Code validates", claude_validates),
     ("Claude Code installs", claude_installs),
+    ("Claude Code by npx", claude_by_npx),
     ("Codex installs", codex_installs),
     ("Gemini CLI installs", gemini_installs),
     ("Copilot CLI installs", copilot_installs),
@@ -255,10 +300,15 @@ def _own_npx(folder: Path, node: str) -> str:
     folder.mkdir()
     (folder / "node").symlink_to(node)
     words = " ".join(told().launcher[1:])
-    npx = folder / "npx"
-    npx.write_text(f'#!/bin/sh\n[ "$*" = "{words}" ] && exec "{SERVER}"\necho "npx of the check: $*" >&2\nexit 1\n')
-    npx.chmod(0o755)
+    _write_program(
+        folder / "npx", f'[ "$*" = "{words}" ] && exec "{SERVER}"', 'echo "npx of the check: $*" >&2', "exit 1"
+    )
     return str(folder / "node")
+
+
+def _write_program(path: Path, *lines: str) -> None:
+    path.write_text("\n".join(("#!/bin/sh", *lines, "")))
+    path.chmod(0o755)
 
 
 class Tally:
