@@ -18,6 +18,7 @@ from vision.types import Box
 _MOST_ROWS = 4
 _FEWEST_ROWS = 6  # on a page with fewer nothing stands apart from the rest
 _ZONE = 0.16  # share of the page's height from its edge in which repeated rows are furniture
+_FAR = 0.19  # the same for a page number that stands well apart
 _NUMBER_ZONE, _EDGE, _NEAR = 0.13, 0.05, 0.085  # the same for a page number, and for rows that nothing repeats
 _SIDE = 0.08  # share of the width in which turned lines are margin notes
 _MOST_CHARS = 160
@@ -90,10 +91,10 @@ def _peeled(
     best = 0
     for count in range(1, min(_MOST_ROWS, len(rows)) + 1):
         depth = abs(_middle(rows[count - 1]) - edge) / height
-        if depth > _ZONE:
+        if depth > _FAR:
             break
         gap = _gap(rows, count, below) / body
-        if min(likeness[:count]) >= _ALIKE:
+        if min(likeness[:count]) >= _ALIKE and depth <= _ZONE:
             # Entries of a list are alike from page to page too, and stand as far apart as each from the next.
             same = likeness[count - 1] == 1 and depth <= _NEAR and min(likeness) < _ALIKE
             if gap > (0.4 if same else usual + 0.25):
@@ -119,7 +120,7 @@ def _stands_apart(
     """Whether rows that no other page repeats are furniture by their looks alone."""
     numbered = any(_is_numbered(row) for row in rows)
     if numbered and len(rows) == 1 and _PAGE_NUMBER.fullmatch(_text(rows[0])):
-        return depth <= _NUMBER_ZONE and gap > 0.3
+        return gap > (0.3 if depth <= _NUMBER_ZONE else 1.0)
     if sparse or gap == float("inf") or any(not _is_slight(row, body) for row in rows):
         return False
     if not numbered and any(is_item(row[0].text) for row in rows):
@@ -139,10 +140,12 @@ def _stands_apart(
 
 
 def _is_slight(row: list[StyledLine], body: float) -> bool:
+    """Short, and no larger than the text: of OCR lines, capitals and digits fill their boxes more than letters do."""
     text = _text(row)
-    if _CAPTION.match(text):
+    if _CAPTION.match(text) or len(text) > _MOST_CHARS:
         return False
-    return max(line.size for line in row) <= 1.15 * body and len(text) <= _MOST_CHARS
+    words = [line for line in row if not _PAGE_NUMBER.fullmatch(line.text.strip())]
+    return all(line.size <= (1.3 if line.text.isupper() else 1.15) * body for line in words)
 
 
 def _is_numbered(row: list[StyledLine]) -> bool:

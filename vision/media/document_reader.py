@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,6 +20,7 @@ from vision.errors import (
     UnsupportedMedia,
     WrongPassword,
 )
+from vision.media.document_formulas import has_formulas
 from vision.media.document_furniture import Edges, edges, furniture
 from vision.media.document_mupdf import mupdf_errors, pymupdf
 from vision.media.document_pages import DocumentInfo, DocumentPage, PageFormat
@@ -27,6 +28,7 @@ from vision.media.document_pictures import doubt, text_pictures
 from vision.media.document_text import (
     PageLines,
     distrust,
+    formula_lines,
     page_content,
     page_lines,
     reading_flow,
@@ -62,10 +64,13 @@ class RenderedPage:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A page's lines in the page's own frame, where they run upright; `frame` is the page in it."""
+    """A page's lines in the page's own frame, where they run upright; `frame` is the page in it. `formulas`: some of
+    its text is set in mathematical fonts.
+    """
 
     lines: PageLines
     frame: Box
+    formulas: bool
 
 
 class Document:
@@ -131,8 +136,9 @@ class Document:
                 return _page(page, number, needs_ocr=True, ocr_reason=reason)
             with _upright(page):
                 tables = ruled_tables(page) if format == "markdown" else []
+                lines = formula_lines(page, lines) if format == "markdown" and seen.formulas else lines
                 pictures = text_pictures(page, lines.upright)
-            aside = self._furniture(number, seen, tables) if format == "markdown" else []
+            aside = self._furniture(number, lines.without_tables(tables), seen.frame) if format == "markdown" else []
             body = reading_flow(lines.without(aside), tables, pictures=pictures, find_tables=format == "markdown")
             middle = (seen.frame[1] + seen.frame[3]) / 2
             feet = [line for line in aside if line.box[1] > middle]
@@ -186,12 +192,11 @@ class Document:
                 del self._seen[next(iter(self._seen))]
         return seen
 
-    def _furniture(self, number: int, seen: _Seen, tables: Sequence[TextTable]) -> list[StyledLine]:
+    def _furniture(self, number: int, free: PageLines, frame: Box) -> list[StyledLine]:
         """Running heads and feet, told by the pages beside; a book that flows to any size of page has none."""
         if self._handle.is_reflowable:
             return []
-        free = seen.lines.without_tables(tables)
-        return furniture(free.upright, free.turned, seen.frame, [*self._beside(number)])
+        return furniture(free.upright, free.turned, frame, [*self._beside(number)])
 
     def _beside(self, number: int) -> Iterator[Edges]:
         for step in _BESIDE:
@@ -255,13 +260,14 @@ def _seen(page: pymupdf.Page) -> _Seen:
         content = page_content(page)
         turn = text_turn(content)
         if not turn or page.parent is None or not page.parent.is_pdf:
-            return _Seen(page_lines(content), _frame(page))
+            return _Seen(page_lines(content), _frame(page), has_formulas(content))
     shown = page.rotation
     page.set_rotation(turn)
     page.remove_rotation()
     page.set_rotation((shown - turn) % 360)
     with _upright(page):
-        return _Seen(page_lines(page_content(page)), _frame(page))
+        content = page_content(page)
+        return _Seen(page_lines(content), _frame(page), has_formulas(content))
 
 
 def _frame(page: pymupdf.Page) -> Box:

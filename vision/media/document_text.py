@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from vision.media.document_formulas import lines_with_formulas
 from vision.media.document_mupdf import pymupdf
 from vision.media.document_order import by_rows, enclosing, in_reading_order
 from vision.media.document_tables import borderless_tables
@@ -26,6 +27,7 @@ Word = tuple[Box, str]
 
 _BOLD, _MONO = pymupdf.TEXT_FONT_BOLD, pymupdf.TEXT_FONT_MONOSPACED
 _LEADERS = re.compile(r"(?: ?\.){4,}\s*$")
+_THIN = 1.6  # points; a fraction bar is lower, and longer
 _MAX_DRAWINGS = 3000
 """With more vector paths than this a page is a drawing or a map: MuPDF would search it for table rules for minutes."""
 
@@ -97,6 +99,19 @@ def _parted(line: StyledLine, words: list[Word]) -> list[StyledLine]:
         replace(line, text=" ".join(word[1] for word in piece), box=enclosing([word[0] for word in piece]))
         for piece in pieces
     ]
+
+
+def formula_lines(page: pymupdf.Page, lines: PageLines) -> PageLines:
+    """The lines with their formulas as LaTeX, read anew from the page's single characters."""
+    raw: Any = page.get_text("rawdict", flags=_FLAGS | pymupdf.TEXT_CID_FOR_UNKNOWN_UNICODE)
+    drawings: list[Any] = page.get_cdrawings() or []
+    rules = [
+        _box(drawing["rect"])
+        for drawing in drawings[:_MAX_DRAWINGS]
+        if drawing["rect"][3] - drawing["rect"][1] < _THIN < drawing["rect"][2] - drawing["rect"][0]
+    ]
+    found = lines_with_formulas(raw, rules)
+    return PageLines(tuple(found), lines.turned) if found else lines
 
 
 def text_turn(content: Content) -> int:

@@ -26,6 +26,8 @@ class StyledLine:
     mono: bool = False
 
 
+# A formula in a line of text is broken after a relation or a sign.
+_BROKEN_FORMULA = re.compile(r"([=+<>-]|\\(?:le|ge|to|in|sim|approx|equiv|subset|ne|times|pm))\$ \$(?!\$)")
 MARKED = re.compile("\ufffc(\\d+)\ufffc")
 """What stands for a picture by its number until its text is known: Unicode's object replacement characters."""
 
@@ -150,7 +152,7 @@ def body_size(lines: Sequence[StyledLine]) -> float:
 
 def _starts_block(group: list[StyledLine], line: StyledLine, heading_ratio: float) -> bool:
     last = group[-1]
-    if MARKED.match(line.text) or MARKED.match(last.text):
+    if _stands_alone(line.text) or _stands_alone(last.text):
         return True
     if line.mono != last.mono:
         return True
@@ -176,7 +178,7 @@ def _close(
     if group[0].mono and len(group) > 1:
         blocks.append(_code(group))
         return
-    if MARKED.match(group[0].text):
+    if _stands_alone(group[0].text):
         blocks.append(group[0].text)
         return
     text = "\n".join(_joined([line.text for line in part]) for part in _broken_early(group, rights))
@@ -254,8 +256,13 @@ def _joined(texts: list[str]) -> str:
         elif whole and text and _CJK.match(whole[-1]) and _CJK.match(text[0]):
             whole += text
         else:
-            whole = f"{whole} {text}".strip()
+            whole = _BROKEN_FORMULA.sub(r"\1 ", f"{whole} {text}".strip())
     return whole.replace("\u00ad", "")
+
+
+def _stands_alone(text: str) -> bool:
+    """A picture's mark, or a displayed formula."""
+    return text.startswith("$$") or bool(MARKED.match(text))
 
 
 def is_item(text: str) -> bool:

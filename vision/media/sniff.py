@@ -17,7 +17,8 @@ HEAD_BYTES = 64 << 10
 TAIL_BYTES = 64 << 10
 
 _READABLE = (
-    "Readable: PNG, JPEG, WebP, GIF, BMP, TIFF, PPM, HEIC, AVIF, SVG pictures; PDF, XPS, EPUB documents; "
+    "Readable: PNG, JPEG, WebP, GIF, BMP, TIFF, PPM, HEIC, AVIF, SVG pictures; PDF, XPS, EPUB, DOCX, PPTX, XLSX "
+    "documents; "
     "MP4, MOV, WebM, MKV, AVI, TS videos."
 )
 
@@ -25,7 +26,7 @@ _READABLE = (
 @dataclass(frozen=True)
 class MediaKind:
     """`kind` says which reader it needs. `format`: png, jpeg, webp, gif, bmp, tiff, ppm, heic, avif or svg; pdf, xps,
-    epub; mp4, mov, webm, mkv, avi or ts. Animated pictures (gif, webp, png, avif) are "image"."""
+    epub, docx, pptx or xlsx; mp4, mov, webm, mkv, avi or ts. Animated pictures (gif, webp, png, avif) are "image"."""
 
     kind: Literal["image", "document", "video"]
     format: str
@@ -223,10 +224,12 @@ def _zip(head: bytes, tail: bytes) -> MediaKind:
         return MediaKind("document", "epub")
     if b"FixedDocumentSequence.fdseq" in seen or b"FixedDocSeq.fdseq" in seen or b".fpage" in seen:
         return MediaKind("document", "xps")
+    # The main part of each: a presentation may hold a workbook, whose own parts are packed once more.
+    office = ((b"word/document", "docx"), (b"ppt/presentation", "pptx"), (b"xl/workbook", "xlsx"))
+    for mark, name in office:
+        if mark in seen:
+            return MediaKind("document", name)
     parts = (
-        (b"word/", "a Word document"),
-        (b"ppt/", "a PowerPoint presentation"),
-        (b"xl/", "an Excel workbook"),
         (b"mimetypeapplication/vnd.oasis.opendocument", "an OpenDocument file"),
         (b"Index/Document.iwa", "an Apple iWork document"),
     )
