@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tools.asking import Spoken, answer_room, engine_used, silent
-from tools.common import MORE, CursorText, Pages, Password, Source, needs_model, page_facts, source_facts
+from tools.common import MORE, CursorText, Pages, Password, Source, clipped, needs_model, page_facts, source_facts
 from tools.cursor import Cursors, Start, past_the_end
 from tools.document_model import MOST_TRANSCRIBED, poor_pages, show, transcribed
 from tools.document_parts import DocumentParts, beside_text, everything
@@ -36,6 +36,7 @@ _FEW_PAGES = 4
 _PASSAGES_TOKENS, _PASSAGES_BESIDE_TOKENS = 3_000, 800
 _SEARCH_READ_S = 60.0
 _MOST_HITS = 50
+_MATCHING_CHARACTERS = 400
 _OVERHEAD_TOKENS = 800
 # Pages done of those chosen, then the place in the next: its text and so many tables done, rows, characters.
 # For format outline: which part, and so many of it; for a search: so many hits.
@@ -325,7 +326,7 @@ def _search(searched: Searched) -> Search:
     left_out = len(searched.unread) + len(searched.failed)
     return Search(
         matches=found.matches,
-        matching_pages=spec(found.matching),
+        matching_pages=clipped(spec(found.matching), _MATCHING_CHARACTERS),
         pages=len(searched.numbers) - left_out,
         not_searched=spec(searched.unread) or None,
     )

@@ -17,7 +17,7 @@ from vision.errors import DamagedMedia, LimitExceeded, VisionError, WorkerFailed
 from vision.media.document_facts import DocumentFacts
 from vision.media.document_pages import DocumentPage, parse_pages
 from vision.reading import ReadPage, read_pages
-from vision.search.hits import Found, found
+from vision.search.hits import LONG, SHORT, Found, found
 from vision.search.passages import Line, is_sparse, passages
 from vision.search.ranking import Ranking
 from vision.search.words import query, question
@@ -258,7 +258,8 @@ class Whole:
         chosen = parse_pages(pages or "", page_count) if pages or total > 1 else (1,)
         unread = tuple(number for number in chosen if number not in sparse)
         few = tuple(number for number, is_few in sparse.items() if is_few)
-        return Searched(found(ranking, first, most), chosen, page_count, unread, few)
+        hits = found(ranking, first, most, LONG if is_question else SHORT)
+        return Searched(hits, chosen, page_count, unread, few)
 
 
 def unreadable(page: DocumentPage) -> str | None:

@@ -7,6 +7,9 @@ from pydantic import Field
 from vision.search.ranking import Ranking, quoted
 from vision.types import Box, Frozen
 
+# Lines of a hit: to see that it is what was looked for, or to reason from.
+SHORT, LONG = 2, 6
+
 
 class Hit(Frozen):
     """A passage: the few lines of it that hold most of what is looked for, and the box around them.
@@ -31,12 +34,12 @@ class Found(Frozen):
     matching: tuple[int, ...] = ()
 
 
-def found(ranking: Ranking, first: int, most: int) -> Found:
-    """The hits from the `first` on (0: the best), `most` of them."""
+def found(ranking: Ranking, first: int, most: int, lines: int = SHORT) -> Found:
+    """The hits from the `first` on (0: the best), `most` of them, each of at least so many lines where it has them."""
     best = ranking.best()
     hits: list[Hit] = []
     for one in best[first : first + most]:
-        text, box = quoted(one.passage, ranking.query)
+        text, box = quoted(one.passage, ranking.query, lines)
         covered = min(1.0, ranking.covered(one.held))
         hits.append(
             Hit(page=one.passage.page, text=text, box=box, score=round(one.score, 2), covered=round(covered, 2))

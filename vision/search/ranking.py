@@ -21,7 +21,6 @@ _K1, _B = 1.2, 0.75
 # A table of contents holds a section's words and is not what is looked for.
 _LEADERS = re.compile(r"(?:[.·…_]\s?){5,}")
 _CONTENTS_WEIGHT = 0.4
-_PHRASE_LINES = 2
 _MOST_QUOTED = 5
 _MOST_A_PAGE = 3
 
@@ -99,8 +98,11 @@ class Ranking:
         return sum(map(self.weight, held)) / whole if whole else 0.0
 
 
-def quoted(passage: Passage, query: Query) -> tuple[str, Box]:
-    """The few lines of the passage that hold most of what is looked for, and the box around them."""
+def quoted(passage: Passage, query: Query, least: int) -> tuple[str, Box]:
+    """The few lines of the passage that hold most of what is looked for, and the box around them.
+
+    At least `least` lines where the passage has them: what follows says what the words stand for.
+    """
     lines = passage.lines
     counts = [_line_terms(line, query) for line in lines]
     best, at, length = -1.0, 0, 1
@@ -111,8 +113,8 @@ def quoted(passage: Passage, query: Query) -> tuple[str, Box]:
             value = len(held) - 0.05 * (last - first)
             if value > best:
                 best, at, length = value, first, last - first + 1
-    # What follows says what the words stand for.
-    chosen = lines[at : max(at + length, min(at + _PHRASE_LINES, len(lines)))]
+    last = min(len(lines), at + max(length, least))
+    chosen = lines[max(0, min(at, last - least)) : last]
     return "\n".join(line.text for line in chosen), _around([line.box for line in chosen])
 
 

@@ -50,8 +50,7 @@ def query(text: str) -> Query:
 def question(text: str) -> Query:
     """What to look for to answer a question: the words in it that tell something."""
     plain = folded(text)
-    telling = terms(_STOP_CHINESE.sub(" ", plain))
-    found = [term for term in telling if term not in _STOP] or telling
+    found = [term for term in terms(_STOP_CHINESE.sub(" ", plain)) if term not in _STOP]
     return Query(tuple(dict.fromkeys(found))[:_MOST_TERMS])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from vision.errors import DamagedMedia, LimitExceeded, SourceNotFound
 from vision.media.document_facts import DocumentFacts, Metadata
 from vision.media.document_pages import DocumentPage, parse_pages
-from vision.media.sniff import MediaKind
+from vision.media.sniff import OFFICE_FORMATS, MediaKind
 from vision.workers import jobs
 from vision.workers.child import Handler, Input, Output
 
@@ -111,7 +111,7 @@ def facts(work: Input) -> Iterator[Output]:
 
 
 def search(work: Input) -> Iterator[Output]:
-    from vision.search.hits import found
+    from vision.search.hits import LONG, SHORT, found
     from vision.search.passages import Line
     from vision.search.ranking import Ranking
     from vision.search.words import query, question
@@ -130,7 +130,7 @@ def search(work: Input) -> Iterator[Output]:
             failed += [(one.number, one.failed)] if one.failed is not None else []
             if at % _TOLD_EVERY == 0 and at < len(numbers):
                 yield Output(jobs.SearchItem(looked=at, total=len(numbers)))
-    result = found(ranking, params.first, params.most)
+    result = found(ranking, params.first, params.most, LONG if params.question else SHORT)
     done = jobs.SearchItem(
         looked=len(numbers),
         total=len(numbers),
@@ -152,6 +152,10 @@ def page_pictures(work: Input) -> Iterator[Output]:
 
 def _opened(work: Input, params: _DocumentJob) -> AbstractContextManager[WholeDocument]:
     """The document, by whatever reads its kind."""
+    if params.format in OFFICE_FORMATS:
+        from vision.media.office import open_office
+
+        return open_office(_file(work), params.format, max_pages=params.max_pages)
     from vision.media.document_whole import open_paged
 
     return open_paged(_file(work).read(), password=params.password, max_pages=params.max_pages)
