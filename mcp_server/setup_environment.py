@@ -13,7 +13,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal
 
-from manifests.clients.launch import _ephemeral as is_ephemeral
+from manifests.clients.launch import is_ephemeral
 from manifests.descriptor import descriptor
 from mcp_server.setup_facts import Facts
 from mcp_server.torch_builds import Build

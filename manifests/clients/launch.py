@@ -45,7 +45,7 @@ def launch_for(place: Place, scope: Scope, descriptor: Descriptor) -> Launch:
     if scope == "project":
         return Launch(_npx(place, "npx", descriptor))
     script = _script(place, descriptor.command)
-    if not _ephemeral(place.prefix) and script is not None:
+    if not is_ephemeral(place.prefix) and script is not None:
         return Launch((str(script),))
     uvx, npx = place.program("uvx"), place.program("npx")
     if uvx is not None:
@@ -82,6 +82,6 @@ def _script(place: Place, command: str) -> Path | None:
     return script if script.is_file() else place.program(command)
 
 
-def _ephemeral(prefix: Path) -> bool:
+def is_ephemeral(prefix: Path) -> bool:
     in_uv_cache = any(part.startswith(_UV_CACHE) for part in prefix.parts)
     return in_uv_cache or {".cache", "pipx"} <= set(prefix.parts)
