@@ -13,17 +13,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio
+
 from manifests.clients.place import Place, here
-from vision.engine.local import missing_packages
+from vision.chat.host_spec import HostSpec
+from vision.chat.keeper import HostKeeper
+from vision.chat.record import state_folder
+from vision.engine.local import HostChats, missing_packages, package_version
 from vision.machine import free_bytes
 from vision.variants.hardware import Hardware
 from vision.variants.probe import probe
 from vision.weights.layout import hub_cache
 
 
+def _running() -> tuple[HostSpec, ...]:
+    chats = HostChats(HostKeeper(state_folder(os.environ), package_version()))
+    return tuple(host.spec for host in anyio.run(chats.running))
+
+
 @dataclass(frozen=True)
 class Facts:
-    """`packages`: where Python finds packages; `stdlib`: its own library; `root`: the system's root."""
+    """`packages`: where Python finds packages; `stdlib`: its own library; `root`: the system's root; `running`: what
+    the models of this user that are up were started with.
+    """
 
     place: Place = field(default_factory=here)
     root: Path = Path("/")
@@ -31,6 +43,7 @@ class Facts:
     stdlib: Path = field(default_factory=lambda: Path(os.__file__).parent)
     packages: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
     probe: Callable[[], Hardware] = probe
+    running: Callable[[], tuple[HostSpec, ...]] = _running
     free_bytes: Callable[[Path], int] = free_bytes
 
     @property

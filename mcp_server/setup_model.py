@@ -79,7 +79,7 @@ def offer(facts: Facts, settings: Settings, hardware: Hardware) -> ModelOffer:
         size, named = checkpoint.size, str(folder)
         return ModelOffer(plan=found, named=named, why=found.reasons[0], size=size, present=size)
     try:
-        found = selector.plan(hardware, policy_of(settings), request_from(settings))
+        found = _up(facts, settings) or selector.plan(hardware, policy_of(settings), request_from(settings))
     except (UnknownVariant, ConfigError):
         raise
     except VisionError as e:
@@ -109,6 +109,14 @@ def others(settings: Settings, hardware: Hardware) -> list[Other]:
             continue  # it does not fit
         found.append(Other(name=variant.name, device=plan.device, size=variant.bytes.bf16))
     return sorted(found, key=lambda other: other.size)
+
+
+def _up(facts: Facts, settings: Settings) -> Plan | None:
+    """The plan of a model that is up: what it takes of the memory is no reason for a smaller one."""
+    wanted = variant_named(settings.variant).name if settings.variant else None
+    known = {variant.name for variant in variants() if not variant.only_when_named}
+    plans = [spec.plan for spec in facts.running() if isinstance(spec.plan, Plan)]
+    return next((plan for plan in plans if plan.variant == wanted or (wanted is None and plan.variant in known)), None)
 
 
 def _elsewhere(settings: Settings) -> str:

@@ -58,7 +58,7 @@ def model_plan(facts: Facts, settings: Settings, hardware: Hardware, found: Mode
         unmet = (Problem(part="model", what=found.why, advice=found.advice),) if found.unmet else ()
         return ModelPlan(offer=found, cache=facts.cache, problems=unmet)
     environment = environment_of(facts)
-    packages = _packages(facts, environment, gpus_of(found.plan, hardware), found.plan)
+    packages = _packages(facts, environment, gpus_of(found.plan, hardware, settings.memory_fraction), found.plan)
     free = facts.free_bytes(facts.cache)
     problems = [*_no_room(facts, settings, hardware, environment, packages, found)]
     if found.download and facts.offline:
@@ -82,9 +82,12 @@ def model_plan(facts: Facts, settings: Settings, hardware: Hardware, found: Mode
     )
 
 
-def gpus_of(plan: Plan, hardware: Hardware) -> list[Gpu]:
-    """The GPUs that a plan uses."""
-    return [gpu for gpu in hardware.gpus if gpu.kind == plan.device and gpu.index in plan.devices]
+def gpus_of(plan: Plan, hardware: Hardware, memory_fraction: float) -> list[Gpu]:
+    """The GPUs that a plan uses. NVIDIA's and AMD's go by one name in torch: their free memory tells which it means."""
+    found = [gpu for gpu in hardware.gpus if gpu.kind == plan.device and gpu.index in plan.devices]
+    rooms = {used.available for used in plan.bytes}
+    meant = [gpu for gpu in found if int(gpu.free_bytes * memory_fraction) in rooms]
+    return meant or found  # a model that is up was planned when more was free
 
 
 def _packages(facts: Facts, environment: Environment, gpus: list[Gpu], plan: Plan) -> Packages | None:

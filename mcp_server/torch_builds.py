@@ -121,14 +121,17 @@ def installed_torch(folders: Sequence[str]) -> Torch | None:
 
 
 def trouble(torch: Torch, gpus: Sequence[Gpu]) -> str:
-    """Why this torch cannot use these GPUs, or is of another age than we run on; "" where all is well."""
+    """Why this torch cannot use these GPUs, or is of another age than we run on; "" where all is well.
+
+    Beside GPUs of the maker that it was built for, those of others are left alone: a laptop's processor has one too.
+    """
     if not _OLDEST <= _numbers(torch.version) < _BEFORE:
         return f"torch {torch.version} is not one of 2.9 or later, below 3"
-    for gpu in gpus:
-        if unusable(gpu):
-            continue
-        if not _built_for(torch, gpu.vendor):
-            return f"{torch.title} cannot use {gpu.name}"
+    usable = [gpu for gpu in gpus if not unusable(gpu)]
+    own = [gpu for gpu in usable if _built_for(torch, gpu.vendor)]
+    if usable and not own:
+        return f"{torch.title} cannot use {usable[0].name}"
+    for gpu in own:
         if gpu.vendor == "nvidia" and torch.cuda and (why := _no_cuda(torch.cuda, gpu)):
             return f"{torch.title} cannot use {gpu.name}: {why}"
     return ""

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from manifests.clients.place import Place, System
 from mcp_server.setup_facts import Facts
+from vision.chat.host_spec import HostSpec
+from vision.variants import selector
 from vision.variants.catalogue import variant_named
 from vision.variants.hardware import Gpu, Hardware
 from vision.variants.known_gpus import gpu_named
@@ -45,6 +47,7 @@ class Computer:
     """`free_gb`: room on its one disk. `clients`: those that are there; `broken`: of them, whose file is damaged.
 
     `weights`: variants that are here whole, `half`: in part. `local`: whether the extra but torch is installed.
+    `up`: the model that runs was planned for the GPUs with all of their memory free.
     """
 
     gpus: tuple[Gpu, ...] = ()
@@ -64,6 +67,7 @@ class Computer:
     local: bool = False
     weights: tuple[str, ...] = ()
     half: tuple[str, ...] = ()
+    up: bool = False
     marks: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -88,6 +92,7 @@ class Computer:
             stdlib=root / "stdlib",
             packages=(str(site),),
             probe=lambda: hardware,
+            running=lambda: self._running(folder),
             free_bytes=lambda _: free,
         )
 
@@ -97,6 +102,13 @@ class Computer:
         return Hardware(
             gpus=self.gpus, cores=self.cores, cpu_bf16=self.cpu_bf16, total_ram=ram, free_ram=free, notes=self.notes
         )
+
+    def _running(self, folder: Path) -> tuple[HostSpec, ...]:
+        if not self.up:
+            return ()
+        idle = tuple(gpu.model_copy(update={"free_bytes": gpu.total_bytes}) for gpu in self.gpus)
+        plan = selector.plan(self.hardware().model_copy(update={"gpus": idle}))
+        return (HostSpec(plan=plan, folder=folder, idle_unload_s=300),)
 
     def _environment(self, folder: Path) -> dict[str, str]:
         base = {"PATH": str(folder / "path"), "XDG_CACHE_HOME": str(folder / "home" / ".cache")}

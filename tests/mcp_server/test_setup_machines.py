@@ -13,8 +13,9 @@ import pytest
 from mcp_server import setup_command
 from mcp_server.setup_run import setup
 from mcp_server.setup_work import Hands
-from tests.mcp_server.simulated import Computer, Torch, named, snapshot
+from tests.mcp_server.simulated import GIB, Computer, Torch, named, snapshot
 from vision.config import Settings
+from vision.variants.hardware import Gpu
 
 CPU_TORCH = "--torch-backend cpu "
 AUTO = "--torch-backend auto "
@@ -47,6 +48,8 @@ def wheel(sizes: str) -> str:
 CUDA = wheel("about 3.1 GB to fetch, 6.8 GB")
 MAC = {"system": "darwin", "processor": "arm64"}
 RTX_4090, RTX_3090 = named("RTX 4090"), named("RTX 3090")
+# Shown by ROCm's driver, and the first of its maker.
+PROCESSORS_OWN = Gpu(index=0, name="Radeon 780M", vendor="amd", total_bytes=2 * GIB, free_bytes=2 * GIB)
 CASES = {
     # Without a GPU: a model where its answers come soon, the embedded engine elsewhere.
     "no GPU, little memory": Case(
@@ -104,6 +107,17 @@ CASES = {
     "one, nearly full": Case(
         Computer(gpus=named("RTX 4090", free=(0.5,)), cores=4), NO_MODEL + "no GPU that a model can use"
     ),
+    "one, filled by our own model, which is up": Case(
+        Computer(
+            gpus=named("RTX 4090", free=(2,)),
+            up=True,
+            torch=Torch("2.15.0", cuda="13.2"),
+            local=True,
+            weights=("InternVL3.5-8B",),
+        ),
+        "InternVL3.5-8B (bfloat16) on cuda:0",
+        (INSTALLED, ALREADY),
+    ),
     # What torch's builds are about.
     "without bfloat16": Case(
         Computer(gpus=named("Quadro RTX 6000")), "InternVL3.5-8B (float16) on cuda:0", ("no bfloat16", AUTO)
@@ -148,6 +162,12 @@ CASES = {
         "InternVL3.5-8B (bfloat16) on cuda:0",
         ("Which build this hardware needs, uv finds out: install uv",),
         code=1,
+    ),
+    "NVIDIA beside the processor's own GPU": Case(
+        Computer(gpus=(PROCESSORS_OWN, *named("RTX 4070"))),
+        "InternVL3.5-4B (bfloat16) on cuda:0",
+        ("torch for CUDA 13",),
+        ("ROCm",),
     ),
     "Intel Arc": Case(
         Computer(gpus=named("Arc A770")),

@@ -37,6 +37,7 @@ def test_no_torch_and_one_that_does_not_tell_are_none(tmp_path: Path) -> None:
         (Torch("2.15.0"), named("M2 16GB"), ""),
         (Torch("2.15.0+rocm7.2", hip="7.2"), named("RX 7900 XTX"), ""),
         (Torch("2.15.0+xpu", xpu="2025"), named("Arc A770"), ""),
+        (CUDA_13, (*named("RX 7800 XT"), *named("RTX 4090")), ""),  # the other maker's is left alone
         (CPU, named("RTX 4090"), "cannot use RTX 4090"),
         (CPU, named("Arc A770"), "cannot use Arc A770"),
         (CUDA_13, named("RX 7900 XTX"), "cannot use RX 7900 XTX"),
