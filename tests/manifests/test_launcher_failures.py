@@ -204,7 +204,7 @@ def test_package_without_its_wheel(place: LauncherPlace) -> None:
     [
         # What uv 0.13 and pip 23 to 26 say, in the lines that tell it.
         ("fails", "  cause: dns error\n  cause: failed to lookup address information", "NO_NETWORK", "No connection"),
-        ("fails", "error: Failed to install: x.whl\n  cause: No space left on device (os error 28)", "NO_SPACE", "is full"),
+        ("fails", "cause: No space left on device (os error 28)", "NO_SPACE", "disk is full"),
         ("fails", "  cause: invalid peer certificate: UnknownIssuer", "TLS", "SSL_CERT_FILE"),
         ("fails", "  cause: HTTP status client error (401 Unauthorized) for url", "INDEX_REFUSED", "name and password"),
         ("fails", "error: failed to open file: Permission denied (os error 13)", "NOT_WRITABLE", "cannot be written"),

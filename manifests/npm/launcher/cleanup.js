@@ -11,7 +11,7 @@ const UNUSED_MS = 30 * 24 * 3600 * 1000;
 
 /** When it was last started: by a launcher, which touches the stamp, or by a client's own entry, which reads the program. */
 function lastUsed(environment) {
-  const times = ['ready.json', 'bin/internvl-mcp', 'bin/python', 'Scripts/internvl-mcp.exe'].map((name) => {
+  const times = ['ready.json', 'bin/internvl-mcp', 'Scripts/internvl-mcp.exe'].map((name) => {
     try {
       const found = fs.statSync(path.join(environment, name));
       return Math.max(found.mtimeMs, found.atimeMs);

@@ -112,15 +112,14 @@ async function namedPython(named, env) {
   throw new Failure('BAD_PYTHON', `INTERNVL_MCP_PYTHON names ${named}: ${lacks}.`, `Let it name ${PYTHONS}, or unset it.`);
 }
 
-/** The ways to make an environment, best first; `found` says what was seen and does not do. */
-async function findWays(env, named) {
-  const found = [];
+/** The ways to make an environment, best first. `found` gathers what was seen and does not do. */
+async function* findWays(env, named, found) {
+  const mine = named ? await namedPython(named, env) : null;
   const uv = await findUv(env);
-  const python = named ? await namedPython(named, env) : await findPython(env, found);
-  const ways = [];
-  if (uv) ways.push({ ...uv, python: named ? python.command : `>=${OLDEST.join('.')},<${NEWEST[0]}.${NEWEST[1] + 1}` });
-  if (python) ways.push(python);
-  return { ways, found };
+  if (uv) yield { ...uv, python: mine ? mine.command : `>=${OLDEST.join('.')},<${NEWEST[0]}.${NEWEST[1] + 1}` };
+  // Asking every Python takes time, so only where uv is missing or did not do.
+  const python = mine || await findPython(env, found);
+  if (python) yield python;
 }
 
-module.exports = { findWays, unfit };
+module.exports = { findWays };

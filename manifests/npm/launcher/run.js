@@ -36,6 +36,7 @@ function mirror(code, signal) {
 function runWarm(place, words) {
   const started = Date.now();
   const child = startProgram(place, words, 'inherit');
+  touch(place.stamp);
   child.once('error', (error) => {
     // The interpreter in the program's first line is gone: nothing was read yet, so it can begin anew.
     if (error.code === 'ENOENT') return makeAnew(place, words);
@@ -50,6 +51,12 @@ function runWarm(place, words) {
     process.stderr.write('internvl-mcp: its environment was damaged, and is made anew when it is next started.\n');
     process.exit(1);
   });
+}
+
+/** Says that this environment is in use: those that are not are removed one day. */
+function touch(file) {
+  const now = new Date();
+  fs.utimes(file, now, now, () => {}); // a home that is read-only keeps them all
 }
 
 function makeAnew(place, words) {

@@ -151,9 +151,9 @@ async function setUp(place, tell) {
   const freeMb = Math.floor((free.bavail * free.bsize) / 1e6);
   if (freeMb < place.built.installedMb) throw noSpace(place, freeMb);
   fs.rmSync(place.log, { force: true });
-  const { ways, found } = await findWays(installerEnvironment(process.env), process.env.INTERNVL_MCP_PYTHON);
-  if (ways.length === 0) throw noPython(found);
-  for (const [index, way] of ways.entries()) {
+  const found = [];
+  let failure = null;
+  for await (const way of findWays(installerEnvironment(process.env), process.env.INTERNVL_MCP_PYTHON, found)) {
     try {
       await installBy(way, place, tell);
       tell({ phase: 'checking' });
@@ -164,9 +164,11 @@ async function setUp(place, tell) {
     } catch (error) {
       // What is half made takes room, and would look like an environment.
       fs.rmSync(place.environment, { recursive: true, force: true, maxRetries: 3 });
-      if (!(error instanceof Failure) || error.final || index + 1 === ways.length) throw error;
+      failure = error;
+      if (!(error instanceof Failure) || error.final) break;
     }
   }
+  throw failure || noPython(found);
 }
 
 /** At once, with uv or pip: this process leads their group. */

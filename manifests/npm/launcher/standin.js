@@ -103,6 +103,7 @@ class StandIn {
   serve() {
     process.stdin.on('data', this.listen).on('end', this.leave).on('error', this.leave);
     process.stdout.on('error', this.leave);
+    process.stderr.on('error', () => {}); // nobody reads it
     setTimeout(() => { if (!this.failure) this.open(); }, this.times.openMs).unref();
     this.timer = setInterval(() => this.progress(), this.times.progressMs);
     this.try();
