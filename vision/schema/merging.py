@@ -12,7 +12,7 @@ from vision.schema.patterns import require_linear
 from vision.schema.shape import Kind, Limits
 
 KINDS: tuple[Kind, ...] = ("string", "number", "integer", "boolean", "null")
-_TYPES = frozenset((*KINDS, "object", "array"))
+TYPES = frozenset((*KINDS, "object", "array"))
 # What would change which values are valid, and is not carried out here.
 _UNSUPPORTED = (
     "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties", "propertyNames",
@@ -26,7 +26,7 @@ _HINT = "Mend the schema there."
 class Merged:
     """All that holds at one place; `closed`: the only names allowed, None for any. `alternatives`: keyword, schemas."""
 
-    kinds: frozenset[str] = _TYPES
+    kinds: frozenset[str] = TYPES
     enum: list[Any] | None = None
     format: str | None = None
     patterns: list[str] = field(default_factory=list)
@@ -96,7 +96,7 @@ def _types(merged: Merged, schema: dict[str, Any], where: str) -> None:
     given = schema.get("type")
     if "type" in schema:
         types = [given] if isinstance(given, str) else given
-        if not isinstance(types, list) or not types or not all(isinstance(t, str) and t in _TYPES for t in types):
+        if not isinstance(types, list) or not types or not all(isinstance(t, str) and t in TYPES for t in types):
             raise InvalidArgument(f"type at {where or '/'} names no type of JSON Schema", _HINT)
         wider = {*types, "integer"} if "number" in types else set(types)
         merged.kinds &= wider

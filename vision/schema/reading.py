@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from vision.errors import InvalidArgument, LimitExceeded
 from vision.schema.bounds import require_bounded
-from vision.schema.merging import KINDS, Merged, merge, names_values
+from vision.schema.merging import KINDS, TYPES, Merged, merge, names_values
 from vision.schema.shape import Choice, Kind, Leaf, Node, Record, Rows, Words, pointer
 from vision.schema.values import misfit
 
@@ -134,7 +134,9 @@ class _Reader:
         return _one_of(nodes, words)
 
     def _plain(self, merged: Merged, where: str, words: Words, trail: tuple[str, ...]) -> Node:
-        kinds, nullable = merged.kinds, "null" in merged.kinds
+        kinds = merged.kinds
+        # Where no type is given null is as good as any, which nobody means.
+        nullable = "null" in kinds and not kinds >= TYPES
         if merged.enum is not None:
             return self._leaf(merged, where, words)
         if "object" in kinds and (merged.properties or merged.required):
