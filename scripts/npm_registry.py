@@ -38,7 +38,7 @@ def serving(package: Path) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             """Says nothing: the check's output is for people."""
 
     def listing(address: str) -> dict[str, object]:
