@@ -38,6 +38,9 @@ def _look(document: Document, number: int, ranking: Ranking) -> Looked:
     with mupdf_errors(f"Reading page {number}"):
         page = document._load(number)
         lines = _lines(page)
+        if not lines:
+            # MuPDF takes what is no page at all for a blank one until it is read.
+            document.read_page(number, format="text")
         if distrust(page, "".join(line.text for line in lines)) is not None:
             return Looked(number, unread=True)
         into = sum(link["kind"] in (pymupdf.LINK_GOTO, pymupdf.LINK_NAMED) for link in page.get_links())
