@@ -71,10 +71,11 @@ def answers(command: Sequence[str] = SERVER) -> dict[str, Any]:
             legacy = {method: server.request(method, {}, 60)["result"] for method in ("ping", *LISTS)}
         with RawServer(command, cwd=where, era="modern") as server:
             modern = {method: server.request(method, {}, 60)["result"] for method in ("server/discover", *LISTS)}
+            refusal = server.request("initialize", hello, 60)["error"]
     stamp = {key: modern["server/discover"][key] for key in ("resultType", "_meta")}
     return {
         "legacy": {"versions": LEGACY, "initialize": initialize, "results": legacy},
-        "modern": {"versions": [MODERN], "stamp": stamp, "results": modern},
+        "modern": {"versions": [MODERN], "stamp": stamp, "refusal": refusal, "results": modern},
     }
 
 

@@ -105,6 +105,7 @@ def answers() -> dict[str, Any]:
     """Recorded answers, of which the tests know that only the launcher can have given them."""
     lists = {method: {"recorded": method} for method in LISTS}
     ping, discover = ({method: {"recorded": method}} for method in ("ping", "server/discover"))
+    refusal = {"code": -32022, "message": "recorded", "data": {"supported": [MODERN], "requested": "another"}}
     stamp = {"resultType": "complete", "_meta": {"server": "recorded"}}
     return {
         "legacy": {
@@ -112,7 +113,7 @@ def answers() -> dict[str, Any]:
             "initialize": {"protocolVersion": LEGACY[-1], "recorded": True},
             "results": {**ping, **lists},
         },
-        "modern": {"versions": [MODERN], "stamp": stamp, "results": {**discover, **lists}},
+        "modern": {"versions": [MODERN], "stamp": stamp, "refusal": refusal, "results": {**discover, **lists}},
     }
 
 

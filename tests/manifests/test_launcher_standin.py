@@ -125,6 +125,18 @@ def test_modern_client_discovers_and_lists(place: LauncherPlace) -> None:
         place.let_go()
 
 
+def test_modern_client_that_falls_back_is_refused_at_once_as_the_server_would(place: LauncherPlace) -> None:
+    held(place)
+    with talking(place, place.command) as talk:
+        talk.ask("probe", "server/discover", modern=True)
+        talk.ask(0, "initialize", INITIALIZE)
+        assert talk.reply("probe")["result"] == {"recorded": "server/discover"}
+        error = talk.reply(0)["error"]
+        assert (error["code"], error["data"]) == (-32022, {"supported": [MODERN], "requested": "2025-06-18"})
+        talk.end()
+        place.let_go()
+
+
 def test_call_waits_for_the_server_and_from_then_on_bytes_pass_through(place: LauncherPlace) -> None:
     held(place)
     later = [{"jsonrpc": "2.0", "id": number, "method": f"m\u00fc/{number}"} for number in range(10, 14)]

@@ -11,7 +11,7 @@ const { ensure, inWords } = require('./ensure.js');
 const { mirror, startProgram } = require('./run.js');
 
 const TIMES = {
-  openMs: 3000, // so long the first answer is held back: what fails at once is then told as the failure to connect it is
+  openMs: 1500, // so long the first answer is held back: what fails at once is then told as the failure to connect it is
   callMs: 40000, // many clients give a call 60 s
   progressMs: 2000,
   againMs: 10000, // a failed set-up is tried again with a call that comes later than this
@@ -50,7 +50,7 @@ class Lines {
   }
 }
 
-/** What the server would answer; undefined where only it can know. */
+/** What the server would answer, its result or its error; undefined where only it can know. */
 class Recorded {
   constructor(place) {
     this.answers = place.packaged && JSON.parse(fs.readFileSync(path.join(place.packaged, 'answers.json'), 'utf8'));
@@ -66,12 +66,17 @@ class Recorded {
       else this.era = modern.versions.includes(meta[VERSION]) && meta[CAPABILITIES] ? 'modern' : 'unknown';
       if (method === 'initialize' && params && typeof params.protocolVersion === 'string' && params.capabilities && params.clientInfo) {
         const version = legacy.versions.includes(params.protocolVersion) ? params.protocolVersion : legacy.initialize.protocolVersion;
-        return { ...legacy.initialize, protocolVersion: version };
+        return { result: { ...legacy.initialize, protocolVersion: version } };
       }
+    }
+    if (this.era === 'modern' && method === 'initialize' && params && typeof params.protocolVersion === 'string') {
+      // A client whose first question took too long, behind a slow npx, tries the older era: it must not wait for that.
+      return { error: { ...modern.refusal, data: { ...modern.refusal.data, requested: params.protocolVersion } } };
     }
     if (this.era === 'unknown' || method === 'initialize' || (params && params.cursor)) return undefined;
     if (this.era === 'modern' && !(modern.versions.includes(meta[VERSION]) && meta[CAPABILITIES])) return undefined;
-    return this.answers[this.era].results[method];
+    const result = this.answers[this.era].results[method];
+    return result && { result };
   }
 
   /** A tool's result that is only words. */
@@ -131,9 +136,9 @@ class StandIn {
     }
     const entry = { line, id: message.id, method: message.method };
     this.kept.push(entry);
-    const result = this.recorded.to(message);
+    const reply = this.recorded.to(message);
     if (this.failure && !this.opened) this.refuse(message);
-    else if (result !== undefined) this.hold(message.id, result);
+    else if (reply !== undefined) this.hold(message.id, reply);
     else if (this.failure && Date.now() - this.failedAt < this.times.againMs) this.refuse(message);
     else {
       this.waiting.set(message.id, { message, since: Date.now() });
@@ -141,21 +146,21 @@ class StandIn {
     }
   }
 
-  hold(id, result) {
-    if (!this.opened) this.held.push({ id, result });
-    else this.answer(id, result);
+  hold(id, reply) {
+    if (!this.opened) this.held.push({ id, reply });
+    else this.answer(id, reply);
   }
 
-  answer(id, result) {
+  answer(id, reply) {
     this.answered.add(id);
-    this.say({ id, result });
+    this.say({ id, ...reply });
   }
 
   /** From now on the client is told that all is well. */
   open() {
     if (this.opened || this.handed) return;
     this.opened = true;
-    for (const { id, result } of this.held.splice(0)) this.answer(id, result);
+    for (const { id, reply } of this.held.splice(0)) this.answer(id, reply);
   }
 
   forget(id) {
