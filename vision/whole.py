@@ -29,6 +29,7 @@ from vision.workers import jobs
 Output = Literal["markdown", "text"]
 # A decoder that dies on so many pages one after the other is given no more of them.
 _MOST_DEATHS = 3
+_NO_PAGE = "Name other pages, or open the document in a viewer and save it again."
 
 
 class KeptPage(Frozen):
@@ -111,13 +112,16 @@ class Whole:
             return
         facts = await self.facts()
         numbers = parse_pages(pages or "", facts.page_count)
-        place, failure, any_read, deaths = after, None, False, 0
+        place, deaths, any_read = after, 0, False
+        failure: VisionError | None = None
         while place < len(numbers):
             try:
                 async with aclosing(self._from(numbers, place, output, facts.page_count)) as reading:
                     async for read in reading:
                         place, deaths = read.place + 1, 0
-                        any_read = any_read or unreadable(read.page) is None
+                        why = unreadable(read.page)
+                        any_read = any_read or why is None
+                        failure = failure or (DamagedMedia(why, _NO_PAGE) if why is not None else None)
                         yield read
             except (WorkerFailed, LimitExceeded, DamagedMedia) as e:
                 failure, deaths = failure or e, deaths + 1
@@ -147,10 +151,16 @@ class Whole:
         reading = read_pages(
             self.service, self.media, self.call, output=output, pages=spec(numbers[place:end]), password=self.password
         )
-        async with aclosing(reading):
-            async for read in reading:
-                self._keep_page(read, output)
-                yield replace(read, place=place + read.place, total=total)
+        try:
+            async with aclosing(reading):
+                async for read in reading:
+                    self._keep_page(read, output)
+                    place += 1
+                    yield replace(read, place=place - 1, total=total)
+        except (DamagedMedia, LimitExceeded):
+            if place < end:
+                raise
+            # All have come, each with the reason why it cannot be read.
 
     def _kept(self, number: int, output: Output) -> KeptPage | None:
         kept = self.service.kept.get(f"{self._key}:{output}:{number}")
