@@ -54,10 +54,10 @@ class Model(BaseHTTPRequestHandler):
         if "count_tokens" in self.path:
             self._send("application/json", json.dumps({"input_tokens": 1}))
             return
-        if results:
+        if results and "still being installed" not in str(results[-1]):
             block: dict[str, Any] = {"type": "text", "text": json.dumps(results[-1])}
         elif TOOL in tools:
-            block = {"type": "tool_use", "id": "toolu_1", "name": TOOL, "input": {"source": "page.pdf"}}
+            block = {"type": "tool_use", "id": f"toolu_{len(results)}", "name": TOOL, "input": {"source": "page.pdf"}}
         else:
             block = {"type": "text", "text": f"There is no {TOOL}."}
         self.asked.append(block["type"])
@@ -150,7 +150,7 @@ def measure(scratch: Path, tgz: Path, claude: str, model: str, programs: Path, c
     figures = {}
     for number, (way, commands) in enumerate(ways(tgz, claude).items()):
         cache = f"{caches}-{number}"  # or the second way would find what the first one fetched
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        with tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as folder:
             home = Path(folder) / "home"
             home.mkdir()
             project = document(Path(folder) / "project")

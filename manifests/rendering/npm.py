@@ -69,8 +69,8 @@ answered meanwhile, and its first calls wait or are told how far it is. Every la
 program alone.
 
 The environment lies in `~/.local/share/internvl-mcp` (Linux), `~/Library/Application Support/internvl-mcp` (macOS) or
-`%LOCALAPPDATA%\\internvl-mcp` (Windows), one folder for each version; removing that folder removes everything. Its
-packages have the versions that were tested together; where an index lacks one, others that fit are taken.
+`%LOCALAPPDATA%\\internvl-mcp` (Windows), one folder for each version; those that nothing has used for a month
+are removed. Packages have the versions that were tested together; where an index lacks one, others that fit are taken.
 
 | variable | what it does |
 |---|---|

@@ -86,6 +86,33 @@ def test_end_of_input_ends_the_server(place: LauncherPlace) -> None:
     assert (code, out) == (0, b"")
 
 
+def test_server_whose_launcher_was_killed_ends_with_its_input(place: LauncherPlace) -> None:
+    place.with_uv().run("call", "exit", "0")
+    process = place.start()
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(b'{"id": 1, "method": "there"}\n')
+    process.stdin.flush()
+    assert b"there" in process.stdout.readline()
+    process.kill()
+    # The output ends when the last of those that could write to it is gone.
+    assert ended(process)[:2] == (-signal.SIGKILL, b"")
+
+
+def test_person_sees_one_line_that_moves_and_it_is_gone_in_the_end(place: LauncherPlace) -> None:
+    place.with_uv().hold()
+    reading, terminal = os.openpty()
+    process = place.start("call", "exit", "3", stderr=terminal)
+    os.close(terminal)
+    said = b""
+    while b"downloading, 0 of about 20 MB" not in said:
+        said += os.read(reading, 1000)
+    place.let_go()
+    assert ended(process)[0] == 3
+    said += os.read(reading, 10000)
+    os.close(reading)
+    assert b"\r\x1b[K" in said and said.count(b"\n") == 1 and b"set up in" in said
+
+
 @pytest.mark.parametrize("damage", ["module", "interpreter", "program", "stamp", "build"])
 def test_environment_that_broke_is_made_anew(place: LauncherPlace, damage: str) -> None:
     place.with_uv().run("call", "exit", "0")

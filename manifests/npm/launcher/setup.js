@@ -147,9 +147,9 @@ async function check(place) {
 
 async function setUp(place, tell) {
   tell({ phase: 'looking' });
-  const free = fs.statfsSync(place.folder);
-  const freeMb = Math.floor((free.bavail * free.bsize) / 1e6);
-  if (freeMb < place.built.installedMb) throw noSpace(place, freeMb);
+  const free = fs.statfsSync ? fs.statfsSync(place.folder) : null; // Node 18.15; before that a full disk shows later
+  const freeMb = free && Math.floor((free.bavail * free.bsize) / 1e6);
+  if (free && freeMb < place.built.installedMb) throw noSpace(place, freeMb);
   fs.rmSync(place.log, { force: true });
   const found = [];
   let failure = null;
