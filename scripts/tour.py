@@ -124,6 +124,39 @@ def _shows_objects(result: Result) -> list[str]:
     return [f"{found['label']!r} at {[round(v) for v in found['point']]}" for found in result["objects"]]
 
 
+_LINES_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "lines": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"line": {"type": "string"}, "q3": {"type": "number"}, "total": {"type": "number"}},
+            },
+        },
+        "email": {"type": "string", "format": "email"},
+        "captain": {"type": ["string", "null"]},
+    },
+}
+
+
+def _wants_data(result: Result) -> list[str]:
+    (table,) = (page.table for page in samples.REPORT.pages if page.table)
+    truth = [{"line": row[0], "q3": float(row[3]), "total": float(row[5])} for row in table[1:]]
+    found = {entry["path"]: entry for entry in result["evidence"]}
+    wrong = [] if result["data"]["lines"] == truth else [f"the lines are {result['data']['lines']}"]
+    email, printed = result["data"]["email"], " ".join(samples.REPORT.pages[0].lines)
+    wrong += [] if email and email in printed else ["the e-mail address"]
+    wrong += [] if result["data"]["captain"] is None and result["errors"].get("/captain") else ["a captain is made up"]
+    where = found.get("/lines/0/q3", {})
+    return wrong + ([] if where.get("page") == 2 and where.get("box") else ["no place for a value"])
+
+
+def _shows_data(result: Result) -> list[str]:
+    rows = [f"{row['line']}: {row['q3']} of {row['total']}" for row in result["data"]["lines"][:3]]
+    return [*rows, f"{result['data']['email']}", *(f"{path}: {why}" for path, why in result["errors"].items())]
+
+
 def _shows_status(result: Result) -> list[str]:
     return [f"engine {result['engine']['name']}: {result['engine']['reason']}", *result["notices"][:2]]
 
@@ -159,6 +192,10 @@ def stops() -> tuple[Stop, ...]:
             "Where do I click to send the invoice?", "locate_objects",
             {"source": "screenshot-en.png", "target": samples.SCREEN_EN.button, "kind": "point"},
             _shows_objects, _wants_button,
+        ),
+        Stop(
+            "Give the ferry lines as data.", "extract_data", {"source": "report.pdf", "schema": _LINES_SCHEMA},
+            _shows_data, _wants_data,
         ),
         Stop(
             "Which engine answers here?", "manage_model", {"action": "status"},

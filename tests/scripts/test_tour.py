@@ -37,6 +37,16 @@ def _picture() -> dict[str, Any]:
     return {"width": 1280, "height": 800, "text": "\n".join(samples.SCREEN_EN.labels)}
 
 
+def _data() -> dict[str, Any]:
+    table = samples.REPORT.pages[1].table
+    lines = [{"line": row[0], "q3": float(row[3]), "total": float(row[5])} for row in table[1:]]
+    return {
+        "data": {"lines": lines, "email": "reports@harbour-lights.example", "captain": None},
+        "errors": {"/captain": "nothing is labelled so"},
+        "evidence": [{"path": "/lines/0/q3", "page": 2, "box": [1, 2, 3, 4]}],
+    }
+
+
 RIGHT: dict[str, dict[str, Any]] = {
     "describe_image": {"pictures": [_picture()], "notices": []},
     "extract_text screenshot-zh.png": {"text": "\n".join(samples.SCREEN_ZH.labels), "lines": []},
@@ -45,6 +55,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "answer_chart chart.png": {"table": {"columns": [], "rows": [[float(v), v, n] for n, v in samples.CHART.bars]}},
     "analyze_video video.mp4": _video(),
     "locate_objects screenshot-en.png": {"objects": [{"label": "Send invoice", "point": [1090, 684]}]},
+    "extract_data report.pdf": _data(),
     "manage_model": {"engine": ENGINE, "notices": []},
 }
 
@@ -71,6 +82,7 @@ def _spoilt() -> list[tuple[str, dict[str, Any]]]:
         entry for entry in RIGHT["analyze_video video.mp4"]["timeline"] if entry["kind"] != "black"
     ]
     wrong["locate_objects screenshot-en.png"]["objects"] = [{"label": "Save draft", "point": [900, 684]}]
+    wrong["extract_data report.pdf"]["data"]["lines"][2]["q3"] = 118.1
     wrong["manage_model"]["engine"]["name"] = ""
     return list(wrong.items())
 
