@@ -1,10 +1,11 @@
-"""How well documents are read: this project beside pymupdf4llm as it comes, on the same pages in the same run.
+"""How well documents are read: this project beside pymupdf4llm, markitdown and Tesseract, on the same pages.
 
-    INTERNVL_MCP_MEDIA=… python benchmarks/document_quality.py [--pages 5] [--dpi 150] [--only NAME] [--no-baseline]
+    INTERNVL_MCP_MEDIA=… python benchmarks/document_quality.py [--pages 5] [--only NAME] [--made] [--markitdown PYTHON]
 
-Truth: the manifest's transcription, truth files, fields, must-words and table rows. Where a truth file covers more than
-the pages read, only its lines that a plain text layer of these pages holds are asked for. Scanned pages are read by
-vision.ocr. Prints a table and writes benchmarks/results/document_quality.json.
+Truth: the manifests' transcriptions, truth files, fields, must-words, table rows and unit tests, of documents/ and
+text/. Where a truth file covers more than the pages read, only its lines that a plain text layer of these pages holds
+are asked for, each place of the layer once. --made adds the documents of made_documents.py with their unit tests.
+Readers of which nothing is installed are left out. Prints a table, and writes benchmarks/results/document_quality.json.
 """
 
 from __future__ import annotations
@@ -12,73 +13,74 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
-import time
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from scoring import cer_any_order, field_found, infix_distance, word_recall
+import made_documents
+import numpy as np
+from document_readers import Reader, markitdown, own, pymupdf4llm, tesseract, with_tesseract
+from scoring import _edit_rows, cer_any_order, field_found, word_recall
+from unit_tests import passes
 
-from vision.media.documents import OCR_DPI, open_document, read_picture
+from vision.media.documents import open_document
 from vision.ocr.reader import TextReader
 
-BASELINE = """
-import json, sys, time
-import pymupdf, pymupdf4llm
-pymupdf.set_messages(stream=sys.stderr)
-name, password, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-document = pymupdf.open(name)
-if document.needs_pass:
-    document.authenticate(password)
-pages = list(range(min(count, document.page_count)))
-start = time.perf_counter()
-chunks = pymupdf4llm.to_markdown(document, pages=pages, page_chunks=True)
-seconds = time.perf_counter() - start
-open(sys.argv[4], "w").write(json.dumps({"pages": [chunk["text"] for chunk in chunks], "seconds": seconds}))
-"""
+_KINDS = (
+    ("scanned", "scans"),
+    ("table", "tables"),
+    ("column", "columns"),
+    ("zh", "Chinese"),
+    ("encrypted", "protected, damaged"),
+    ("corrupt", "protected, damaged"),
+    ("pdf", "plain and long"),
+    ("ui", "screens"),
+    ("", "pictures of text"),
+)
 
 
-def read_own(path: Path, password: str, count: int, dpi: float, reader: TextReader) -> dict[str, object]:
-    """Markdown of the first pages, OCR where the page asks for it, and the seconds it took."""
-    start = time.perf_counter()
-    pages, scanned = [], 0
-    with open_document(path.read_bytes(), password=password) as document:
-        for number in range(1, min(count, document.page_count) + 1):
-            page = document.read_page(number, format="markdown")
-            if page.needs_ocr:
-                scanned += 1
-                picture = document.render(number, dpi=dpi, max_pixels=20_000_000)
-                page = read_picture(page, picture, reader.read)
-            pages.append(page.markdown)
-    return {"pages": pages, "seconds": time.perf_counter() - start, "scanned": scanned}
-
-
-def read_baseline(path: Path, password: str, count: int, scratch: Path) -> dict[str, object]:
-    """pymupdf4llm as it comes, in a process of its own; it runs OCR where it thinks fit."""
-    command = [sys.executable, "-c", BASELINE, str(path), password, str(count), str(scratch)]
-    subprocess.run(command, check=True, capture_output=True, timeout=600)
-    result = json.loads(scratch.read_text())
-    scratch.unlink()
-    return result
+def kind_of(kind: str) -> str:
+    """The kind of file that a manifest's kind counts as."""
+    return next(name for part, name in _KINDS if part in kind)
 
 
 def truth_lines(folder: Path, row: dict, page_texts: list[str]) -> list[str]:
     """The truth's lines that stand on the pages read."""
     truth = row["truth"]
-    lines = [line for name in row["truth_files"] for line in (folder / name).read_text().splitlines()]
-    lines += str(truth.get("transcription", "")).splitlines()
-    kept = []
-    whole = "\n".join(page_texts)
-    flat = "".join(whole.split())
+    lines = [line for name in row["truth_files"] if not name.endswith(".json") for line in _lines(folder / name)]
+    lines += str(truth.get("transcription", "")).splitlines() + truth.get("transcription_words", [])
+    flat = "".join("".join(page_texts).split())
+    parts = []
     for line in lines:
         text = line.strip().strip("#*|-> ").replace("**", "").replace("`", "")
         if len(text) < 3 or set(text) <= set("-|: ") or text.startswith("<!--"):
             continue
-        for part in [cell.strip() for cell in text.split("|")] if "|" in text else [text]:
-            short = "".join(part.split())
-            if not flat or (len(short) >= 8 and infix_distance(short[:80], flat) <= 0.15 * len(short[:80])):
-                kept.append(part[:100] if flat else part)
-    return list(dict.fromkeys(kept))
+        parts += [cell.strip()[:100] for cell in text.split("|")] if "|" in text else [text[:100]]
+    unique = [part for part in dict.fromkeys(parts) if part]
+    shown = _shown(unique, flat) if flat else set(unique)
+    return [part for part in unique if part in shown]
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def _shown(parts: list[str], flat: str) -> set[str]:
+    """Those that the pages show, the longest first: where one stands, a shorter variant of it does not stand too."""
+    free = np.ones(len(flat) + 1, dtype=bool)
+    shown = set()
+    for part in sorted(parts, key=len, reverse=True):
+        short = "".join(part.split())[:80]
+        if len(short) < 8:
+            continue
+        row = _edit_rows(short, flat, infix=True)
+        for end in map(int, np.argsort(row, kind="stable")[:40]):
+            place = slice(max(0, end - len(short)), end)
+            if row[end] <= 0.15 * len(short) and free[place].mean() > 0.7:
+                free[place] = False
+                shown.add(part)
+                break
+    return shown
 
 
 def table_rows(markdown: str) -> list[list[str]]:
@@ -101,67 +103,85 @@ def score(pages: list[str], lines: list[str], row: dict) -> dict[str, object]:
     truth, text = row["truth"], "\n".join(pages)
     plain = text.replace("**", "").replace("#", "").replace("|", " ").replace("\\", "")
     fields = list(truth.get("fields", {}).values()) + truth.get("must", []) + truth.get("must_with_password", [])
-    tables = truth.get("table_sample", [])
+    wanted_rows = truth.get("table_sample", []) + truth.get("table", [])
     rows = table_rows(text)
+    tests = truth.get("unit_tests", [])
     return {
         "cer_any_order": round(cer_any_order(plain, lines), 4) if lines else None,
         "word_recall": round(word_recall(plain, "\n".join(lines)), 4) if lines else None,
         "fields": [sum(field_found(plain, field) for field in fields), len(fields)],
-        "table_rows": [sum(row_covered(rows, wanted) for wanted in tables), len(tables)],
+        "table_rows": [sum(row_covered(rows, wanted) for wanted in wanted_rows), len(wanted_rows)],
+        "unit_tests": [sum(passes(test, _page(pages, test)) for test in tests), len(tests)],
     }
+
+
+def _page(pages: list[str], test: dict) -> str:
+    at = int(test.get("page", 1)) - 1
+    return pages[at] if at < len(pages) else ""
 
 
 def layer_texts(path: Path, password: str, count: int) -> list[str]:
     """The plain text layer of the pages, to cut a longer truth to them; nothing for scans (their truth stays whole)."""
+    if path.suffix != ".pdf":
+        return []
     with open_document(path.read_bytes(), password=password) as document:
         numbers = range(1, min(count, document.page_count) + 1)
         return [document.read_page(number, format="text").text for number in numbers]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pages", type=int, default=5)
-    parser.add_argument("--dpi", type=float, default=OCR_DPI)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--no-baseline", action="store_true")
-    options = parser.parse_args()
-    folder = Path(os.environ["INTERNVL_MCP_MEDIA"]) / "documents"
-    results = Path(__file__).parent / "results"
-    reader = TextReader()
+def media_files(folder: Path, only: str) -> Iterator[tuple[Path, dict]]:
+    for name in ("documents", "text"):
+        for row in map(json.loads, (folder / name / "manifest.jsonl").read_text().splitlines()):
+            if only in row["file"]:
+                yield folder / name, {**row, "kind": kind_of(row["kind"])}
+
+
+def made_files(folder: Path, only: str) -> Iterator[tuple[Path, dict]]:
+    for made in made_documents.make():
+        if only in made.name:
+            (folder / f"{made.name}.pdf").write_bytes(made.data)
+            yield folder, {"file": f"{made.name}.pdf", "kind": f"made: {made.kind}", "truth_files": [],
+                           "truth": {"unit_tests": made.tests}}  # fmt: skip
+
+
+def measure(files: Iterator[tuple[Path, dict]], readers: dict[str, Reader], count: int) -> list[dict]:
     report = []
-    print(f"{'file':34} {'reader':12} {'CER*':>6} {'words':>6} {'fields':>7} {'rows':>6} {'s/page':>7}")
-    for row in map(json.loads, (folder / "manifest.jsonl").read_text().splitlines()):
-        if options.only not in row["file"]:
-            continue
+    for folder, row in files:
         path, password = folder / row["file"], row["truth"].get("password", "")
-        reads = {"internvl-mcp": read_own(path, password, options.pages, options.dpi, reader)}
-        if not options.no_baseline:
-            reads["pymupdf4llm"] = read_baseline(path, password, options.pages, results / "scratch.json")
-        lines = truth_lines(folder, row, layer_texts(path, password, options.pages))
-        for name, read in reads.items():
-            pages = read["pages"]
-            figures = {**score(pages, lines, row), "seconds_a_page": round(read["seconds"] / len(pages), 3)}
-            report.append({"file": row["file"], "reader": name, "pages": len(pages), **figures})
+        lines = truth_lines(folder, row, layer_texts(path, password, count))
+        for name, reader in readers.items():
+            read = reader(path, password, count)
+            per_page = round(read.seconds / max(1, len(read.pages)), 3)
+            figures = {**score(read.pages, lines, row), "seconds_a_page": per_page}
+            report.append({"file": row["file"], "kind": row["kind"], "reader": name, **figures})
             print_row(report[-1])
-    summary = summarise(report)
-    for each in summary:
-        print_row(each)
-    target = results / "document_quality.json"
-    target.write_text(json.dumps({"dpi": options.dpi, "files": report, "summary": summary}, indent=1) + "\n")
+    return report
 
 
 def summarise(report: list[dict]) -> list[dict]:
-    """Means over the files that have a truth of that kind, and sums of fields and rows."""
+    """For every kind, and for all that is not made here: means over files, and sums of what is counted."""
     summary = []
-    for name in dict.fromkeys(row["reader"] for row in report):
-        rows = [row for row in report if row["reader"] == name]
-        means = {
-            key: round(sum(values) / len(values), 4)
-            for key in ("cer_any_order", "word_recall", "seconds_a_page")
-            if (values := [row[key] for row in rows if row[key] is not None])
-        }
-        sums = {key: [sum(row[key][at] for row in rows) for at in (0, 1)] for key in ("fields", "table_rows")}
-        summary.append({"file": "all", "reader": name, **means, **sums})
+    kinds = [*sorted({row["kind"] for row in report}), "all"]
+    for kind in kinds:
+        for name in dict.fromkeys(row["reader"] for row in report):
+            rows = [row for row in report if row["reader"] == name and kind in (row["kind"], "all")]
+            if kind == "all":
+                rows = [row for row in rows if not row["kind"].startswith("made")]
+            means = {
+                key: round(sum(values) / len(values), 4)
+                for key in ("cer_any_order", "word_recall", "seconds_a_page")
+                if (values := [row[key] for row in rows if row[key] is not None])
+            }
+            counted = ("fields", "table_rows", "unit_tests")
+            sums = {key: [sum(row[key][at] for row in rows) for at in (0, 1)] for key in counted}
+            summary.append({"file": kind, "reader": name, **means, **sums})
+    made = [row for row in report if row["kind"].startswith("made")]
+    for name in dict.fromkeys(row["reader"] for row in made):
+        of = [row["unit_tests"] for row in made if row["reader"] == name]
+        tests = [sum(each[at] for each in of) for at in (0, 1)]
+        summary.append(
+            {"file": "all made", "reader": name, "fields": [0, 0], "table_rows": [0, 0], "unit_tests": tests}
+        )
     return summary
 
 
@@ -170,12 +190,48 @@ def print_row(row: dict) -> None:
         value = row.get(key)
         return "-" if value is None else f"{value:.3f}"
 
-    fields, rows = ("/".join(map(str, row[key])) if row[key][1] else "-" for key in ("fields", "table_rows"))
+    fields, rows, tests = (
+        "/".join(map(str, row[key])) if row[key][1] else "-" for key in ("fields", "table_rows", "unit_tests")
+    )
     print(
-        f"{row['file'][:34]:34} {row['reader']:12} {shown('cer_any_order'):>6} {shown('word_recall'):>6} "
-        f"{fields:>7} {rows:>6} {shown('seconds_a_page'):>7}",
+        f"{row['file'][:30]:30} {row['reader']:12} {shown('cer_any_order'):>6} {shown('word_recall'):>6} "
+        f"{fields:>7} {rows:>6} {tests:>8} {shown('seconds_a_page'):>7}",
         flush=True,
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", type=int, default=5)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--made", action="store_true")
+    parser.add_argument("--no-media", action="store_true")
+    parser.add_argument("--readers", default="", help="names with commas; the results of others are kept")
+    parser.add_argument("--markitdown", metavar="PYTHON", help="an interpreter that has markitdown[pdf]")
+    options = parser.parse_args()
+    readers: dict[str, Reader] = {"internvl-mcp": own(TextReader()), "pymupdf4llm": pymupdf4llm}
+    readers |= {"markitdown": markitdown(options.markitdown)} if options.markitdown else {}
+    readers |= {"tesseract": tesseract} if with_tesseract() else {}
+    if options.readers:
+        readers = {name: readers[name] for name in options.readers.split(",")}
+    print(f"{'file':30} {'reader':12} {'CER*':>6} {'words':>6} {'fields':>7} {'rows':>6} {'tests':>8} {'s/page':>7}")
+    report: list[dict] = []
+    if not options.no_media:
+        media = Path(os.environ["INTERNVL_MCP_MEDIA"])
+        report += measure(media_files(media, options.only), readers, options.pages)
+    if options.made:
+        with tempfile.TemporaryDirectory() as folder:
+            report += measure(made_files(Path(folder), options.only), readers, options.pages)
+    target = Path(__file__).parent / "results" / "document_quality.json"
+    if target.exists() and options.readers:
+        new = {(row["file"], row["reader"]) for row in report}
+        kept = json.loads(target.read_text())["files"]
+        report = [*report, *(row for row in kept if (row["file"], row["reader"]) not in new)]
+    summary = summarise(report)
+    for each in summary:
+        print_row(each)
+    if not options.only:
+        target.write_text(json.dumps({"summary": summary, "files": report}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
