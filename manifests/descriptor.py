@@ -25,6 +25,17 @@ class Descriptor:
     installed_mb: int
     version: str
 
+    @property
+    def launcher(self) -> tuple[str, ...]:
+        """The command of entries that are shared: the npm launcher, of the same version as the entry.
+
+        npx, because clients give a server 10 to 30 seconds to answer, and the launcher answers at once while it sets
+        up the Python part; uvx would first fetch all of it. With the version, because npx keeps what it once fetched
+        for a name without one, and never looks again. With --prefer-offline, because npx would else ask the registry at
+        every start, and without a network give up after more than a minute only.
+        """
+        return ("npx", "-y", "--prefer-offline", f"{self.npm}@{self.version}")
+
 
 @cache
 def descriptor() -> Descriptor:

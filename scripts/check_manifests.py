@@ -27,6 +27,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from manifests.descriptor import descriptor
 from manifests.rendering import mcpb
 from manifests.rendering.source import AGENT_PLUGIN, PLUGIN, ROOT, told
 from scripts import npm_registry
@@ -236,7 +237,7 @@ def copilot_installs(place: Place, copy: Copy) -> str:
     for source in (f"{NAME}@{NAME}", str(copy.of(AGENT_PLUGIN))):
         said = place.run([copilot, "plugin", "install", source]).out
         answer = place.run([copilot, "mcp", "get", "internvl"]).out
-        if "1 skill" not in said or " ".join(told().launcher) not in answer:
+        if "1 skill" not in said or " ".join(descriptor().launcher) not in answer:
             raise CheckFailed(f"{source}: copilot printed:\n{said}\n{answer}")
         place.run([copilot, "plugin", "uninstall", source if "@" in source else NAME])
     return "the marketplace's plugin and the Agent Plugin installed, skill and server seen"
@@ -299,7 +300,7 @@ def _own_npx(folder: Path, node: str) -> str:
     """A node whose neighbour npx starts the installed server, for the words of our plugins and no others."""
     folder.mkdir()
     (folder / "node").symlink_to(node)
-    words = " ".join(told().launcher[1:])
+    words = " ".join(descriptor().launcher[1:])
     _write_program(
         folder / "npx", f'[ "$*" = "{words}" ] && exec "{SERVER}"', 'echo "npx of the check: $*" >&2', "exit 1"
     )

@@ -2,7 +2,7 @@
 
 user scope      the console script where it is installed; `uvx internvl-mcp` where it runs from uv's cache, which uv may
                 empty; `npx` where it runs from another cache
-project scope   `npx -y internvl-mcp`: the file is shared with people who have it installed elsewhere, or not at all
+project scope   `npx` with the version: the file is shared with people who have it installed elsewhere, or not at all
 
 Never `python -m`: a client starts servers inside the user's project, whose `tools` folder Python would import.
 """
@@ -71,7 +71,7 @@ def flags_in(words: Sequence[str], descriptor: Descriptor) -> tuple[str, ...]:
 
 
 def _npx(place: Place, npx: str, descriptor: Descriptor) -> tuple[str, ...]:
-    words = (npx, "-y", descriptor.npm)
+    words = (npx, *descriptor.launcher[1:])
     # On Windows npx is a script of the command interpreter, which clients do not start by themselves.
     return ("cmd", "/c", *words) if place.system == "windows" else words
 

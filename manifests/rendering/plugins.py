@@ -11,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from manifests.descriptor import descriptor
+
 from .source import AGENT_PLUGIN, PLUGIN, ROOT, SKILL, Told, as_json, told
 
 _SCHEMAS = "https://agent-plugins.org/schemas/1.0.0"
@@ -130,6 +132,7 @@ under the folders that your client declares as its roots, and under those that `
 
 
 def _readme(it: Told, part: str) -> str:
+    started = " ".join(descriptor().launcher)
     part = part.format(name=it["name"], project=it["repository"].removeprefix("https://github.com/"))
     return f"""# {it["title"]}
 
@@ -137,7 +140,7 @@ def _readme(it: Told, part: str) -> str:
 
 {it["privacy"]}
 {part}
-The plugin brings the server, started as `{" ".join(it.launcher)}`, and a skill that tells an agent which of its tools
+The plugin brings the server, started as `{started}`, and a skill that tells an agent which of its tools
 to use when. It needs Node 18 or later, and uv or Python 3.11 or later; at the first start about {it["download_mb"]} MB
 are fetched. More, and everything that can be set: {it["repository"]}.
 

@@ -34,20 +34,9 @@ class Told:
     def __getitem__(self, key: str) -> Any:
         return self.texts[key]
 
-    @property
-    def launcher(self) -> list[str]:
-        """The command of files that are shared: the npm launcher, of the same version as the file.
-
-        npx, because clients give a server 10 to 30 seconds to answer, and the launcher answers at once while it sets
-        up the Python part; uvx would first fetch all of it. With the version, because npx keeps what it once fetched
-        for a name without one, and never looks again. With --prefer-offline, because npx would else ask the registry at
-        every start, and without a network give up after more than a minute only.
-        """
-        return ["npx", "-y", "--prefer-offline", f"{self['npm']}@{self.version}"]
-
     def server(self) -> dict[str, Any]:
         """The server's entry as most clients write it."""
-        command, *arguments = self.launcher
+        command, *arguments = descriptor().launcher
         return {"command": command, "args": arguments}
 
 

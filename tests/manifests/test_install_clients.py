@@ -20,6 +20,8 @@ from manifests.install.apply import apply
 from manifests.install.plan import clients_named, plan_install, plan_uninstall
 from tests.manifests.install_place import place_in, program
 
+_NPX = descriptor().launcher
+
 LAUNCH = Launch(("/opt/bin/internvl-mcp",), ("--root", "/data"))
 WORDS = {"command": "/opt/bin/internvl-mcp", "args": ["--root", "/data"]}
 TYPED = {"type": "stdio", **WORDS}
@@ -187,7 +189,7 @@ def test_what_runs_from_a_cache_is_started_by_what_fills_it(cache: str, tmp_path
         launch_for(place, "user", descriptor())
     assert refused.value.code == "no_command"
     npx = program(tmp_path / "bin", "npx")
-    assert launch_for(place, "user", descriptor()).words == (str(npx), "-y", "internvl-mcp")
+    assert launch_for(place, "user", descriptor()).words == (str(npx), *_NPX[1:])
     uvx = program(tmp_path / "bin", "uvx")
     assert launch_for(place, "user", descriptor()).words == (str(uvx), "internvl-mcp")
 
@@ -195,9 +197,9 @@ def test_what_runs_from_a_cache_is_started_by_what_fills_it(cache: str, tmp_path
 def test_a_project_that_is_shared_starts_it_by_npx(tmp_path: Path) -> None:
     place = place_in(tmp_path)
     program(place.prefix / "bin", "internvl-mcp")
-    assert launch_for(place, "project", descriptor()).words == ("npx", "-y", "internvl-mcp")
+    assert launch_for(place, "project", descriptor()).words == _NPX
     windows = launch_for(replace(place, system="windows"), "project", descriptor())
-    assert windows.words == ("cmd", "/c", "npx", "-y", "internvl-mcp")
+    assert windows.words == ("cmd", "/c", *_NPX)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from manifests.descriptor import descriptor
 from mcp_server.cli import main
 from tests.manifests.install_place import program, tree
 
@@ -105,7 +106,7 @@ def test_a_project_gets_a_command_for_everybody_and_says_what_it_fetches(
     (home / ".codeium/windsurf").mkdir(parents=True)
     assert main(["install", "--scope", "project", "--yes"]) == 0
     said = capsys.readouterr().out
-    assert "npx -y internvl-mcp" in said
+    assert " ".join(descriptor().launcher) in said
     assert "about 260 MB, 800 MB on disk" in said
     assert "Windsurf: left out" in said
     assert (home.parent / "project/.codex/config.toml").exists()

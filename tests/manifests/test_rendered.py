@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from manifests.descriptor import descriptor
 from manifests.rendering import mcpb, rendered
 from manifests.rendering.gemini import CONTEXT, skill_text
 from manifests.rendering.registry import SECRET, environment_name
@@ -73,7 +74,7 @@ def test_entries_start_the_launcher_and_never_a_module_of_python() -> None:
         "manifests/agent-plugins/internvl-mcp/mcp.json",
     ):  # fmt: skip
         [entry] = content(path)["mcpServers"].values()
-        assert [entry["command"], *entry["args"]] == told().launcher, path
+        assert [entry["command"], *entry["args"]] == list(descriptor().launcher), path
     for path, text in TEXTS.items():
         assert "PYTHONPATH" not in text, path
         assert '"-m"' not in text and "python -m" not in text, path
@@ -222,7 +223,7 @@ def test_the_registry_finds_our_name_where_it_looks_for_it() -> None:
 
 def test_links_carry_the_entry_that_they_promise() -> None:
     links = content("manifests/links.json")
-    server = {"command": told().launcher[0], "args": told().launcher[1:]}
+    server = {"command": descriptor().launcher[0], "args": list(descriptor().launcher[1:])}
     for editor, link in links["web"].items():
         query = {name: value for name, [value] in parse_qs(urlsplit(link).query).items()}
         packed = query["config"] if "VS Code" in editor else base64.b64decode(query["config"])
