@@ -62,14 +62,15 @@ def _quoted(quote: str, lines: Sequence[TextLine], ordered: Sequence[int]) -> tu
     """The first and the last of the lines that hold the quote, however they are broken and spaced."""
     wanted = _folded(quote)
     for first in ordered:
+        begins = len(_folded(lines[first].text))
         text = ""
         for last in range(first, min(first + _MOST_LINES, len(lines))):
             if lines[last].page != lines[first].page:
                 break
             text += _folded(lines[last].text)
-            if wanted in text:
+            if 0 <= text.find(wanted) < begins:
                 return first, last
-            if wanted[:1] not in _folded(lines[first].text):
+            if wanted[:1] not in text[:begins]:
                 break
     return None
 
