@@ -176,12 +176,12 @@ def test_proxy_and_certificates_of_npm_reach_the_installer_and_secrets_no_log(pl
     done = place.with_uv().run(
         "call", "exit", "0",
         npm_config_https_proxy=f"http://me:{SECRET}@127.0.0.1:9", npm_config_cafile="/certificates",
-        PIP_TARGET="/astray",
+        PIP_TARGET="/astray", PIP_INDEX_URL="https://example.org/simple",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     seen = json.loads((place.programs / "seen").read_text())
     assert (seen["HTTPS_PROXY"], seen["SSL_CERT_FILE"]) == (f"http://me:{SECRET}@127.0.0.1:9", "/certificates")
-    assert "PIP_TARGET" not in seen
+    assert "PIP_TARGET" not in seen and seen["UV_DEFAULT_INDEX"] == "https://example.org/simple"
     log = place.log.read_text()
     assert SECRET not in log and "proxy http://***@127.0.0.1:9" in log
 

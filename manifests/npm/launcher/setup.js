@@ -25,7 +25,7 @@ const LEFT_OUT = [
   'PIP_REQUIREMENT', 'PIP_CONSTRAINT', 'UV_CONSTRAINT', 'UV_OVERRIDE', 'UV_PYTHON', 'UV_PROJECT', 'UV_PROJECT_ENVIRONMENT',
 ];
 
-/** The user's environment with npm's proxy and certificates for uv and pip, and nothing that leads them astray. */
+/** The user's environment for uv and pip: with npm's proxy and certificates, without what leads them astray. */
 function installerEnvironment(env) {
   const kept = childEnvironment(env);
   for (const name of LEFT_OUT) delete kept[name];
@@ -35,6 +35,9 @@ function installerEnvironment(env) {
   fill('NO_PROXY', env.npm_config_noproxy);
   fill('SSL_CERT_FILE', env.npm_config_cafile);
   fill('PIP_CERT', env.npm_config_cafile);
+  // uv has names of its own for the index; the user may have set pip's alone.
+  if (!env.UV_INDEX_URL) fill('UV_DEFAULT_INDEX', env.PIP_INDEX_URL);
+  if (!env.UV_EXTRA_INDEX_URL) fill('UV_INDEX', env.PIP_EXTRA_INDEX_URL);
   fill('PIP_DEFAULT_TIMEOUT', '30');
   fill('PIP_RETRIES', '2');
   return {
