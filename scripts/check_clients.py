@@ -177,6 +177,9 @@ def _hostile_project(folder: Path) -> None:
 
 def main(words: list[str]) -> int:
     checks = [(name, check) for name, check in CHECKS if not words or any(word in name for word in words)]
+    if not checks:
+        print(f"No check has such a name. There are: {', '.join(name for name, _ in CHECKS)}.")
+        return 2
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         print("=" * 100)

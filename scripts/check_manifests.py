@@ -346,6 +346,9 @@ class Tally:
         if self.failed:
             print(f"\nFailed: {', '.join(self.failed)}")
             return 1
+        if not self.passed and not self.not_run:
+            print("No check has such a name.")
+            return 2
         print(f"\nAll {self.passed} checks of the manifests passed.")
         return 0
 
