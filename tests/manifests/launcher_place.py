@@ -167,6 +167,7 @@ class LauncherPlace:
             "PATH": str(self.programs),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_NO_CACHE_DIR": "1",
+            "PIP_NO_INDEX": "1",
         }
 
     @property

@@ -16,6 +16,7 @@ import pytest
 
 from tests.manifests.launcher_place import LAUNCHER, NODE, SECRET, LauncherPlace, wheel
 
+ONLINE = {"PIP_NO_INDEX": "0", "PIP_RETRIES": "1"}
 CLOSED = f"http://me:{SECRET}@127.0.0.1:9"
 HELLO = json.dumps(
     {
@@ -118,14 +119,14 @@ def test_closed_index(place: LauncherPlace, template: Path) -> None:
         "PIP_INDEX_URL",
         "about 20 MB",
         PIP_INDEX_URL=f"{CLOSED}/simple",
-        PIP_RETRIES="1",
+        **ONLINE,
     )
-    failed_for_client(place, "NO_NETWORK", PIP_INDEX_URL=f"{CLOSED}/simple", PIP_RETRIES="1")
+    failed_for_client(place, "NO_NETWORK", PIP_INDEX_URL=f"{CLOSED}/simple", **ONLINE)
 
 
 def test_proxy_that_is_not_there(place: LauncherPlace, template: Path) -> None:
     place.with_python(template).carry(wheel(place.inside, ["internvl-mcp-absent"]))
-    failed(place, "PROXY", "***@127.0.0.1:9", "HTTPS_PROXY", HTTPS_PROXY=CLOSED, PIP_RETRIES="1")
+    failed(place, "PROXY", "***@127.0.0.1:9", "HTTPS_PROXY", HTTPS_PROXY=CLOSED, **ONLINE)
 
 
 def test_package_without_a_build_for_this_computer(place: LauncherPlace, template: Path, tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_package_without_a_build_for_this_computer(place: LauncherPlace, templat
     (tmp_path / "index" / "internvl-mcp-absent").mkdir(parents=True)
     index = (tmp_path / "index").as_uri()
     (tmp_path / "index" / "internvl-mcp-absent" / "index.html").write_text("<html></html>")
-    failed(place, "NO_PACKAGE", "internvl-mcp-absent", "no build for this computer", PIP_INDEX_URL=index)
+    failed(place, "NO_PACKAGE", "internvl-mcp-absent", "no build for this computer", PIP_INDEX_URL=index, **ONLINE)
 
 
 def test_version_that_an_index_lacks_is_replaced_by_one_that_fits(
