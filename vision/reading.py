@@ -94,12 +94,12 @@ async def _side_by_side(
 async def _read_if_needed(service: VisionService, media: Media, item: DocumentItem, pixels: bytearray) -> ReadPage:
     page = item.page
     if item.raster is not None:
-        steps = composing(page, item.scale, item.raster.height)
-        rows = next(steps)
+        steps = composing(page, item.scale, (item.raster.width, item.raster.height))
+        part = next(steps)
         while True:
-            read = await service.read_page_raster(media, item, pixels, rows)
+            read = await service.read_page_raster(media, item, pixels, part)
             try:
-                rows = steps.send(read)
+                part = steps.send(read)
             except StopIteration as done:
                 page = done.value
                 break

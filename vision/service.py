@@ -24,6 +24,7 @@ from vision.chat.types import ImagePart
 from vision.config import MIB, Settings
 from vision.engine.engine import Engine
 from vision.errors import AccessDenied, LimitExceeded, UnsupportedMedia
+from vision.media.document_composing import Part
 from vision.media.sniff import sniff_file
 from vision.media.tile_grid import TILE_SIDE, Fit, fitted_size
 from vision.media.video_types import Shot, Stretch, Subtitle, VideoFacts, Watched
@@ -323,16 +324,18 @@ class VisionService:
             yield results
 
     async def read_page_raster(
-        self, media: Media, item: jobs.DocumentItem, pixels: bytearray, rows: tuple[int, int] | None = None
+        self, media: Media, item: jobs.DocumentItem, pixels: bytearray, part: Part | None = None
     ) -> PageText:
-        """The text of a page that came as a picture, or of some rows of it; boxes in pixels of what was read."""
+        """The text of a page that came as a picture, or of a part of it; boxes in pixels of what was read."""
         raster = item.raster
         assert raster is not None
         key = f"{media.opened.sha256}:page {item.page.number}"
-        if rows is not None:
-            pixels = pixels[rows[0] * raster.width * 3 : rows[1] * raster.width * 3]
-            raster = jobs.Raster(width=raster.width, height=rows[1] - rows[0])
-            key = f"{key}:rows {rows}"
+        if part is not None:
+            left, top, right, bottom = part
+            starts = range((top * raster.width + left) * 3, (bottom * raster.width + left) * 3, raster.width * 3)
+            pixels = bytearray().join(pixels[start : start + (right - left) * 3] for start in starts)
+            raster = jobs.Raster(width=right - left, height=bottom - top)
+            key = f"{key}:{part}"
         return await self._recognise(pixels, raster, key, tables=True)
 
     async def watch(

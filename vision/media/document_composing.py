@@ -1,9 +1,9 @@
-"""A page composed of its text layer and of what OCR reads on its picture. Pure: whoever reads is asked for rows.
+"""A page composed of its text layer and of what OCR reads on its picture. Pure: whoever reads is asked for parts.
 
-    steps = composing(page, scale, height)
-    rows = next(steps)
+    steps = composing(page, scale, size)
+    part = next(steps)
     while True:
-        try: rows = steps.send(read(rows))      # rows of the page's picture, None for all of it
+        try: part = steps.send(read(part))      # a part of the page's picture, None for all of it
         except StopIteration as done: page = done.value
 
 So the process that has the pixels and the one that reads them need not be this one, and may be waited for.
@@ -18,8 +18,8 @@ from vision.media.document_pages import OCR_HEADING_RATIO, DocumentPage, page_fr
 from vision.media.markdown import MARKED, centre_inside, lines_from_page_text, plain_text, to_markdown
 from vision.types import Box, PageText, TextLine
 
-Rows = tuple[int, int]
-"""First and past-the-last row of the page's picture."""
+Part = tuple[int, int, int, int]
+"""Pixels of the page's picture: left, top, past the right, past the bottom."""
 
 _MARGIN = 3.0  # points added to a band, so that nothing at its edge is cut
 _SURE = 0.8  # confidence of an OCR line that a text layer is measured by
@@ -28,22 +28,26 @@ _AGREES = 0.4  # share of what was read that must stand in the text layer
 _GRAM = 7
 
 
-def composing(page: DocumentPage, scale: float, height: int) -> Generator[Rows | None, PageText, DocumentPage]:
-    """Yields rows to read of the page's picture, `height` rows at `scale` pixels a point; returns the page.
+def composing(
+    page: DocumentPage, scale: float, size: tuple[int, int]
+) -> Generator[Part | None, PageText, DocumentPage]:
+    """Yields parts to read of the page's picture, which has `size` (width, height) pixels at `scale` a point, and what
+    is sent back is placed in the part's pixels; returns the page.
 
     Takes a page that needs OCR: because its text layer is doubted (`checked` is where to compare), because of its
     `pictures`, or altogether.
     """
     if page.checked is not None:
-        rows = _rows(page.checked, scale, height)
-        if agrees(page, page.checked, _moved((yield rows), rows)):
+        part = _part(page.checked, scale, size)
+        if agrees(page, page.checked, scaled(_moved((yield part), part), page.number, scale)):
             return page.model_copy(update={"needs_ocr": False, "ocr_reason": None, "checked": None})
         page = page.model_copy(update={"ocr_reason": f"{page.ocr_reason} and says something else", "checked": None})
     elif page.pictures:
-        bands: list[PageText] = []
-        for rows in _bands(page.pictures, scale, height):
-            bands.append(_moved((yield rows), rows))
-        return _with_pictures(page, bands, scale)
+        read: list[PageText] = []
+        for box in page.pictures:
+            part = _part(box, scale, size)
+            read.append(scaled(_moved((yield part), part), page.number, scale))
+        return _with_pictures(page, read)
     return page_from_ocr(page, (yield None), scale)
 
 
@@ -64,39 +68,31 @@ def _grams(text: str) -> set[str]:
     return {squeezed[at : at + _GRAM] for at in range(len(squeezed) - _GRAM + 1)}
 
 
-def _rows(box: Box, scale: float, height: int) -> Rows:
-    top, bottom = int((box[1] - _MARGIN) * scale), int((box[3] + _MARGIN) * scale) + 1
-    return max(0, min(top, height - 1)), max(1, min(bottom, height))
+def _part(box: Box, scale: float, size: tuple[int, int]) -> Part:
+    """The pixels that a box in points takes, at least one a side."""
+    left, top = int((box[0] - _MARGIN) * scale), int((box[1] - _MARGIN) * scale)
+    right, bottom = int((box[2] + _MARGIN) * scale) + 1, int((box[3] + _MARGIN) * scale) + 1
+    left, top = max(0, min(left, size[0] - 1)), max(0, min(top, size[1] - 1))
+    return left, top, max(left + 1, min(right, size[0])), max(top + 1, min(bottom, size[1]))
 
 
-def _bands(boxes: tuple[Box, ...], scale: float, height: int) -> list[Rows]:
-    """The rows that boxes take, those that overlap together, from top to bottom."""
-    bands: list[Rows] = []
-    for top, bottom in sorted(_rows(box, scale, height) for box in boxes):
-        if bands and top < bands[-1][1]:
-            bands[-1] = (bands[-1][0], max(bands[-1][1], bottom))
-        else:
-            bands.append((top, bottom))
-    return bands
+def _moved(read: PageText, part: Part) -> PageText:
+    """What was read in a part of a picture, placed in the whole picture."""
 
-
-def _moved(read: PageText, rows: Rows) -> PageText:
-    """What was read in rows of a picture, placed in the whole picture."""
-
-    def down(box: Box) -> Box:
-        return (box[0], box[1] + rows[0], box[2], box[3] + rows[0])
+    def moved(box: Box) -> Box:
+        return (box[0] + part[0], box[1] + part[1], box[2] + part[0], box[3] + part[1])
 
     return read.model_copy(
         update={
-            "lines": tuple(line.model_copy(update={"box": down(line.box)}) for line in read.lines),
-            "tables": tuple(table.model_copy(update={"box": down(table.box)}) for table in read.tables),
+            "lines": tuple(line.model_copy(update={"box": moved(line.box)}) for line in read.lines),
+            "tables": tuple(table.model_copy(update={"box": moved(table.box)}) for table in read.tables),
         }
     )
 
 
-def _with_pictures(page: DocumentPage, bands: list[PageText], scale: float) -> DocumentPage:
+def _with_pictures(page: DocumentPage, read: list[PageText]) -> DocumentPage:
     """The page with the text of its pictures at their place."""
-    parts = [_inside(page, box, [scaled(band, page.number, scale) for band in bands]) for box in page.pictures]
+    parts = [_inside(page, box, text) for box, text in zip(page.pictures, read, strict=True)]
     flows = [lines_from_page_text(part) for part in parts]
     markdown = [to_markdown(flow, heading_ratio=10 * OCR_HEADING_RATIO) for flow in flows]
     count = sum(1 for part in parts if part.lines)
@@ -118,18 +114,16 @@ def _with_pictures(page: DocumentPage, bands: list[PageText], scale: float) -> D
     )
 
 
-def _inside(page: DocumentPage, box: Box, bands: list[PageText]) -> PageText:
+def _inside(page: DocumentPage, box: Box, read: PageText) -> PageText:
     """What was read in one picture, without what the text layer has there."""
     layer = [line.box for line in page.text_content.lines if not MARKED.fullmatch(line.text)]
     lines = tuple(
         line
-        for band in bands
-        for line in band.lines
+        for line in read.lines
         if centre_inside(line.box, box) and not any(centre_inside(line.box, other) for other in layer)
     )
-    tables = tuple(table for band in bands for table in band.tables if centre_inside(table.box, box))
-    of = next((band for band in bands if any(line in band.lines for line in lines)), PageText())
-    return PageText(lines=lines, tables=tables if lines else (), rotation=of.rotation)
+    tables = tuple(table for table in read.tables if centre_inside(table.box, box))
+    return PageText(lines=lines, tables=tables if lines else (), rotation=read.rotation)
 
 
 def _filled(text: str, parts: list[str], between: str) -> str:

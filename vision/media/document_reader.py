@@ -25,6 +25,7 @@ from vision.media.document_furniture import Edges, edges, furniture
 from vision.media.document_mupdf import mupdf_errors, pymupdf
 from vision.media.document_pages import DocumentInfo, DocumentPage, PageFormat
 from vision.media.document_pictures import doubt, text_pictures
+from vision.media.document_tables import continuation
 from vision.media.document_text import (
     PageLines,
     distrust,
@@ -79,6 +80,7 @@ class Document:
     def __init__(self, handle: pymupdf.Document, *, max_pages: int) -> None:
         self._handle = handle
         self._seen: dict[int, _Seen] = {}
+        self._ends: dict[int, TextTable | None] = {}
         with mupdf_errors("Opening the document"):
             self.page_count = int(handle.page_count)
         if self.page_count < 1:
@@ -135,16 +137,13 @@ class Document:
             if reason is not None:
                 return _page(page, number, needs_ocr=True, ocr_reason=reason)
             with _upright(page):
-                tables = ruled_tables(page) if format == "markdown" else []
-                lines = formula_lines(page, lines) if format == "markdown" and seen.formulas else lines
+                why = doubt(page, lines.text)
                 pictures = text_pictures(page, lines.upright)
-            aside = self._furniture(number, lines.without_tables(tables), seen.frame) if format == "markdown" else []
-            body = reading_flow(lines.without(aside), tables, pictures=pictures, find_tables=format == "markdown")
+            lines, aside, body = self._body(number, page, seen, pictures, format)
             middle = (seen.frame[1] + seen.frame[3]) / 2
             feet = [line for line in aside if line.box[1] > middle]
             flow = [*(line for line in aside if line not in feet), *body, *feet]
             content = _content(flow, lines, page, number)
-            why = doubt(page, lines.text)
             return _page(
                 page,
                 number,
@@ -152,7 +151,7 @@ class Document:
                 ocr_reason=why,
                 checked=_checked(page, content) if why else None,
                 pictures=tuple(_shown(box, _matrix(page)) for box in pictures),
-                markdown=to_markdown(body) if format == "markdown" else "",
+                markdown=to_markdown(self._continued(number, body, seen.frame)) if format == "markdown" else "",
                 text=plain_text(flow),
                 furniture=tuple(line.text for line in aside),
                 text_content=content,
@@ -181,6 +180,41 @@ class Document:
             rows = np.frombuffer(picture.samples_mv, dtype=np.uint8).reshape(picture.height, picture.stride)
             pixels = rows[:, : picture.width * 3].reshape(picture.height, picture.width, 3).copy()
         return RenderedPage(pixels, scale, scale * 72, (clip.x0, clip.y0, clip.x1, clip.y1))
+
+    def _body(
+        self, number: int, page: pymupdf.Page, seen: _Seen, pictures: list[Box], format: PageFormat
+    ) -> tuple[PageLines, list[StyledLine], Flow]:
+        """The page's lines, those of them that are furniture, and all else in reading order."""
+        if format == "text":
+            return seen.lines, [], reading_flow(seen.lines, (), pictures=pictures, find_tables=False)
+        with _upright(page):
+            tables = ruled_tables(page)
+            lines = formula_lines(page, seen.lines) if seen.formulas else seen.lines
+        aside = self._furniture(number, lines.without_tables(tables), seen.frame)
+        body = reading_flow(lines.without(aside), tables, pictures=pictures, find_tables=True)
+        self._ends[number] = body[-1] if body and isinstance(body[-1], TextTable) else None
+        if len(self._ends) > _SEEN:
+            del self._ends[next(iter(self._ends))]
+        return lines, aside, body
+
+    def _continued(self, number: int, body: Flow, frame: Box) -> Flow:
+        """The flow, its first table under the headings of the page before where it goes on with that page's last."""
+        first = body[0] if body else None
+        if not isinstance(first, TextTable) or number == 1:
+            return body
+        if number - 1 not in self._ends:
+            try:
+                with mupdf_errors(f"Reading page {number - 1}"):
+                    page = self._load(number - 1)
+                    self._body(number - 1, page, self._look(number - 1, page), [], "markdown")
+            except (DamagedMedia, LimitExceeded):
+                return body  # that page's own reading tells it
+        before = self._ends.get(number - 1)
+        whole = continuation(before, first, frame) if before is not None else None
+        if whole is None:
+            return body
+        said = StyledLine(f"<!-- table continued from page {number - 1} -->", first.box, 1.0)
+        return [said, whole, *body[1:]]
 
     def _look(self, number: int, page: pymupdf.Page) -> _Seen:
         """The page's lines; those of the last few pages are known."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from vision.media.document_order import by_rows, enclosing
 from vision.media.markdown import StyledLine, body_size
-from vision.types import TextTable
+from vision.types import Box, TextTable
 
 Row = list[StyledLine]
 Column = tuple[float, float]
@@ -36,6 +36,18 @@ def borderless_tables(lines: Sequence[StyledLine]) -> list[tuple[TextTable, set[
         if table is not None:
             found.append((table, {places[id(line)] for row in rows[start:end] for line in row}))
     return found
+
+
+def continuation(before: TextTable, table: TextTable, frame: Box) -> TextTable | None:
+    """The table, under the first row of the one that ends the page before, where it carries that one on."""
+    width, height = frame[2] - frame[0], frame[3] - frame[1]
+    aligned = all(abs(before.box[side] - table.box[side]) < 0.03 * width for side in (0, 2))
+    reaches = before.box[3] > frame[1] + 0.7 * height and table.box[1] < frame[1] + 0.3 * height
+    if not (aligned and reaches and len(before.rows[0]) == len(table.rows[0])):
+        return None
+    return (
+        table if table.rows[0] == before.rows[0] else table.model_copy(update={"rows": (before.rows[0], *table.rows)})
+    )
 
 
 def _runs(rows: list[Row], size: float) -> list[tuple[int, int]]:

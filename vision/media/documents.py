@@ -54,10 +54,12 @@ def open_document(data: bytes, *, password: str | None = None, max_pages: int = 
 
 def read_picture(page: DocumentPage, picture: RenderedPage, read: Callable[[np.ndarray], PageText]) -> DocumentPage:
     """A page that needs OCR, with what `read` makes of its picture or of parts of it, (H, W, 3) uint8 RGB."""
-    steps = composing(page, picture.scale, picture.pixels.shape[0])
-    rows = next(steps)
+    height, width, _ = picture.pixels.shape
+    steps = composing(page, picture.scale, (width, height))
+    part = next(steps)
     while True:
+        left, top, right, bottom = part or (0, 0, width, height)
         try:
-            rows = steps.send(read(picture.pixels if rows is None else picture.pixels[slice(*rows)]))
+            part = steps.send(read(picture.pixels[top:bottom, left:right]))
         except StopIteration as done:
             return done.value

@@ -261,8 +261,8 @@ def _joined(texts: list[str]) -> str:
 
 
 def _stands_alone(text: str) -> bool:
-    """A picture's mark, or a displayed formula."""
-    return text.startswith("$$") or bool(MARKED.match(text))
+    """A picture's mark, a displayed formula, or a note of the reader's own."""
+    return text.startswith(("$$", "<!-- ")) or bool(MARKED.match(text))
 
 
 def is_item(text: str) -> bool:

@@ -156,6 +156,33 @@ def test_a_table_without_rules_becomes_a_table() -> None:
     assert read.markdown.endswith("| Nut |  | 0.80 |\n| Washer | 12 | 0.10 |")
 
 
+def _long_table(*, again: bool) -> bytes:
+    """A ruled table of three columns over two pages; `again`: its headings stand on the second page too."""
+    document = pymupdf.open()
+    for number, rows in enumerate((range(26), range(26, 40))):
+        page = document.new_page(width=595, height=842)
+        headings = [("Quay", "Ships", "Tons")] if again or number == 0 else []
+        table = [*headings, *((f"Quay {row}", str(row), f"{row},400") for row in rows)]
+        for y in range(len(table) + 1):
+            page.draw_line((72, 80 + 25 * y), (372, 80 + 25 * y))
+        for x in range(4):
+            page.draw_line((72 + 100 * x, 80), (72 + 100 * x, 80 + 25 * len(table)))
+        for y, row in enumerate(table):
+            for x, cell in enumerate(row):
+                page.insert_text((78 + 100 * x, 96 + 25 * y), cell, fontsize=11)
+    return document.tobytes()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_table_that_goes_on_over_the_page_says_so_and_keeps_its_headings(again: bool) -> None:
+    with open_document(_long_table(again=again)) as document:
+        second = document.read_page(2, format="markdown")
+        assert "continued" not in document.read_page(1, format="markdown").markdown
+    head = "| Quay | Ships | Tons |\n| --- | --- | --- |\n| Quay 26 | 26 | 26,400 |"
+    assert second.markdown.startswith(f"<!-- table continued from page 1 -->\n\n{head}")
+    assert len(second.text_content.tables[0].rows) == 14 + again
+
+
 def test_chinese_text_is_joined_without_spaces() -> None:
     document = pymupdf.open()
     page = document.new_page()
@@ -259,8 +286,9 @@ def test_words_in_a_picture_stand_between_the_lines_around_it(format: Literal["m
 
     def read(pixels: np.ndarray) -> PageText:
         assert 90 < pixels.shape[0] < 115
-        inside = TextLine(text="Save changes?", box=(92, 35, 230, 58), confidence=0.95)
-        beside = TextLine(text="not in the picture", box=(500, 35, 580, 58), confidence=0.95)
+        assert 390 < pixels.shape[1] < 415
+        inside = TextLine(text="Save changes?", box=(22, 35, 160, 58), confidence=0.95)
+        beside = TextLine(text="not in the picture", box=(460, 35, 540, 58), confidence=0.95)
         return PageText(lines=(inside, beside))
 
     composed = read_picture(page, picture, read)
