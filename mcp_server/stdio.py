@@ -38,11 +38,13 @@ def _end(service: LazyService, status: int) -> NoReturn:
 async def _serve(app: Server, service: LazyService) -> None:
     from mcp.server.stdio import stdio_server
 
+    from mcp_server.stdio_lines import AnsweredLines
+
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":
             group.start_soon(_end_on_signal, service)
         async with stdio_server() as (incoming, outgoing):
-            await app.run(incoming, outgoing, app.create_initialization_options())
+            await app.run(AnsweredLines(incoming, outgoing), outgoing, app.create_initialization_options())
         group.cancel_scope.cancel()
 
 
