@@ -180,3 +180,18 @@ async def test_words_to_look_for_may_come_with_a_question(ask: Any, model: Scrip
     cpu(model, says("17 crowns."))
     result = await ask("read_document", source="book.pdf", question="Combien ça coûte ?", search="ferry Ostrava")
     assert result.used.pages == (29,)
+
+
+async def test_a_letter_without_pictures_of_its_pages_is_answered_from_its_text(
+    ask: Any, model: ScriptedModel, sample_files: Any
+) -> None:
+    docx = pytest.importorskip("docx", reason="the extra [office] is not installed")
+    letter = docx.Document()
+    letter.add_heading("Ferries", 1)
+    letter.add_paragraph("The ferry to Ostrava costs 17 crowns a head.")
+    letter.save(sample_files.report.parent / "letter.docx")
+    model.scripts = [says("17 crowns, on page 1.")]
+    result = await ask("read_document", source="letter.docx", question="What does the ferry cost?")
+    assert result.answer == "17 crowns, on page 1." and result.in_document is True
+    assert pictures(model) == [0] and "costs 17 crowns" in text_of(model.asked[0])
+    assert "# Ferries" in result.markdown and [one.page for one in result.evidence] == [1]
