@@ -161,7 +161,8 @@ def measure(scratch: Path, tgz: Path, claude: str, model: str, programs: Path, c
                 "UV_CACHE_DIR": cache, "PIP_CACHE_DIR": cache, "npm_config_update_notifier": "false",
                 "ANTHROPIC_BASE_URL": model, "ANTHROPIC_API_KEY": "scripted", "ENABLE_TOOL_SEARCH": "false",
                 "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "NO_COLOR": "1",
-                "MCP_CONNECTION_NONBLOCKING": "false",
+                # One question and no person: it waits until its servers are connected.
+                "MCP_CONNECTION_NONBLOCKING": "false", "MCP_CONNECT_TIMEOUT_MS": "30000",
             }  # fmt: skip
             each = [step(c, environment, project, wants) for c, wants in zip(commands, WANTED, strict=True)]
             again = step(commands[-1], environment, project, WORDS)
