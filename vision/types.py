@@ -48,6 +48,7 @@ class PageText(Frozen):
     rotation: Literal[0, 90, 180, 270] = Field(
         default=0, description="degrees clockwise by which the picture was turned to stand upright before reading"
     )
+    slope: float = Field(default=0, description="degrees clockwise by which lines slope in the picture that stands so")
 
     def moved(self, factor: float, origin: tuple[float, float], page: int) -> PageText:
         """The same text, of page `page`, with its boxes scaled by `factor`, then shifted by `origin`."""

@@ -123,7 +123,7 @@ def _inside(page: DocumentPage, box: Box, read: PageText) -> PageText:
         if centre_inside(line.box, box) and not any(centre_inside(line.box, other) for other in layer)
     )
     tables = tuple(table for table in read.tables if centre_inside(table.box, box))
-    return PageText(lines=lines, tables=tables if lines else (), rotation=read.rotation)
+    return PageText(lines=lines, tables=tables if lines else (), rotation=read.rotation, slope=read.slope)
 
 
 def _filled(text: str, parts: list[str], between: str) -> str:

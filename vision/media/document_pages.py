@@ -120,6 +120,7 @@ def scaled(read: PageText, number: int, scale: float) -> PageText:
         ),
         tables=tuple(TextTable(box=_scaled(table.box, scale), rows=table.rows, page=number) for table in read.tables),
         rotation=read.rotation,
+        slope=read.slope,
     )
 
 

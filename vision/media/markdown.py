@@ -6,6 +6,7 @@ stands for its size). Whoever calls gives the lines in reading order.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -54,13 +55,28 @@ def lines_from_page_text(page: PageText) -> Flow:
     for line in page.lines:
         table = next((table for table in page.tables if centre_inside(line.box, table.box)), None)
         if table is None:
-            box = turned(line.box, page.rotation)
+            box = _levelled(turned(line.box, page.rotation), page.slope)
             flow.append(StyledLine(line.text, box, _letter_size(line.text, box)))
         elif table in pending:
             pending.remove(table)
             flow.append(table)
     flow.extend(pending)
     return flow
+
+
+def _levelled(box: Box, slope: float) -> Box:
+    """The box of a line that slopes by so many degrees clockwise, on the page turned to lie level."""
+    if not slope:
+        return box
+    sine, cosine = math.sin(math.radians(slope)), math.cos(math.radians(slope))
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    middle = (x * cosine + y * sine, y * cosine - x * sine)
+    width, height = box[2] - box[0], box[3] - box[1]
+    # A box around a tilted line of length l and height h measures l cos + h sin by l sin + h cos.
+    across, bulk = abs(sine), max(1e-6, cosine * cosine - sine * sine)
+    long, low = (width * cosine - height * across) / bulk, (height * cosine - width * across) / bulk
+    long, low = max(long, 0.5 * width), max(low, 0.15 * height)
+    return (middle[0] - long / 2, middle[1] - low / 2, middle[0] + long / 2, middle[1] + low / 2)
 
 
 def _letter_size(text: str, box: Box) -> float:

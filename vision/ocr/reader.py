@@ -1,6 +1,7 @@
 """The text reader: a picture in, lines in reading order and tables out.
 
-read: scan (where are lines) → rotation (which way up) → recognition (what they say) → reading order → tables.
+read: scan (where are lines) → rotation (which way up) → recognition (what they say) → levelling (of a page askew) →
+reading order → tables.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from vision.errors import InvalidArgument
+from vision.ocr.levelling import level, slope, tilted_back
 from vision.ocr.lines import Line
 from vision.ocr.rapid import RapidEngine
 from vision.ocr.reading_order import in_reading_order
@@ -60,13 +62,18 @@ def _read(engine: RapidEngine, bgr: np.ndarray, *, tables: bool) -> PageText:
         found = flipped(found)
     elif probe.rotation:
         found = scan(engine, turn(bgr, probe.rotation))
-    lines = in_reading_order(recognise(engine, found, probe.readings))
+    lines = recognise(engine, found, probe.readings)
     if not lines:
         return PageText()
+    angle = slope(lines)
+    flat, level_lines = level(found, lines, angle) if angle else (found, lines)
+    quads = {id(moved): line for moved, line in zip(level_lines, lines, strict=True)}
+    ordered = in_reading_order(level_lines)
     return PageText(
-        lines=tuple(_text_line(line, probe.rotation, width, height) for line in lines),
-        tables=_tables(found, lines, probe.rotation, width, height) if tables else (),
+        lines=tuple(_text_line(quads[id(line)], probe.rotation, width, height) for line in ordered),
+        tables=_tables(flat, ordered, angle, probe.rotation, width, height) if tables else (),
         rotation=probe.rotation,
+        slope=angle,
     )
 
 
@@ -76,9 +83,11 @@ def _text_line(line: Line, rotation: Rotation, width: int, height: int) -> TextL
     )
 
 
-def _tables(found: Scan, lines: list[Line], rotation: Rotation, width: int, height: int) -> tuple[TextTable, ...]:
+def _tables(
+    found: Scan, lines: list[Line], angle: float, rotation: Rotation, width: int, height: int
+) -> tuple[TextTable, ...]:
     return tuple(
-        TextTable(box=_inside(table.box, rotation, width, height), rows=table.rows)
+        TextTable(box=_inside(tilted_back(table.box, found, angle), rotation, width, height), rows=table.rows)
         for table in find_tables(found, lines)
     )
 
