@@ -102,7 +102,7 @@ async def run(service: VisionService, parameters: ExtractDataParameters, call: C
             shows = await show_best(
                 service, media, call, reading.reads, node, password=parameters.password, region=parameters.region
             )
-    read = await to_thread.run_sync(fill, node, _seen(reading.reads, fields))
+    read = await to_thread.run_sync(fill, node, _seen(reading.reads, fields, named=parameters.pages is not None))
     spoken, filling = await _with_model(service, call, choice, shows, node, read, reading.reads, facts)
     room = service.settings.max_reply_tokens - spoken.tokens
     part = await to_thread.run_sync(part_of, node, filling, done, room)
@@ -171,12 +171,13 @@ class _Reading:
         return spec(parse_pages(spec(pages), total))
 
 
-def _seen(reads: Sequence[ReadPage], fields: Sequence[FormField]) -> Seen:
+def _seen(reads: Sequence[ReadPage], fields: Sequence[FormField], *, named: bool) -> Seen:
+    """What was read; form fields of all pages where none were `named`, as they are known without reading any."""
     numbers = {read.page.number for read in reads}
     return Seen(
         pages=tuple(Page(read.page.number, read.page.width, read.page.text_content.lines) for read in reads),
         tables=tuple(table for read in reads for table in read.page.text_content.tables),
-        fields=tuple(field for field in fields if field.page in numbers),
+        fields=tuple(field for field in fields if not named or field.page in numbers),
     )
 
 

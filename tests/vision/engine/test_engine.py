@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -193,6 +194,15 @@ async def test_thinking_samples_as_the_reference_does() -> None:
     assert answer.text == "Two."
     assert asked.messages[0].parts[0].text == THINKING  # type: ignore[union-attr]
     assert (asked.temperature, asked.top_p) == (0.6, 0.95) and asked.seed is not None
+
+
+async def test_an_answer_under_a_schema_is_held_to_it_and_not_thought_about() -> None:
+    model, schema = ScriptedModel(says('{"a": 1}')), {"type": "object"}
+    answer = await model.engine(thinking=True).ask(Call(60), replace(prompt(), json_schema=schema))
+    asked = model.asked[0]
+    assert asked.json_schema == schema and asked.temperature == 0 and answer.text == '{"a": 1}'
+    assert asked.messages[0].parts[0].text == DEFAULT  # type: ignore[union-attr]
+    assert any("did not think" in notice for notice in answer.notices)
 
 
 @pytest.mark.parametrize(("variant", "system"), [("InternVL3-8B", DEFAULT), ("InternVL3.5-GPT-OSS-20B", GPT_OSS)])

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vision.extraction.answers import UNSEEN, join
 from vision.extraction.filling import Seen, fill
@@ -262,3 +264,23 @@ def test_the_model_s_items_are_taken_where_no_table_has_as_many() -> None:
     data, errors, values = joined(LINES, {"lines": items}, (50, 50, "work 5"))
     assert data == {"lines": items} and errors.keys() == {"/lines/0/date", "/lines/1/price", "/lines/1/date"}
     assert values["/lines/0/description"].box and values["/lines/1/description"].unsupported
+
+
+PARTS = (
+    "Total", "Date", "Name", "Invoice", "No.", "of", "5", "1,250.50", "Ann", ":", ";", "合计", "2020-01-02", "CHF",
+    "yes", "the", "Sub", "(x)", "|", "名称",
+)  # fmt: skip
+WORDS = st.lists(st.sampled_from(PARTS), min_size=1, max_size=6).map(" ".join)
+SPOTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20), WORDS), max_size=12)
+ALL = {"total": NUMBER, "date": DATE, "name": TEXT, "invoice_no": TEXT, "合计": NUMBER, "paid": {"type": "boolean"}}
+
+
+@given(SPOTS)
+def test_no_value_is_made_up_whatever_stands_on_a_page(spots: list[tuple[int, int, str]]) -> None:
+    shown = page(*((100.0 * x, 16.0 * y, text) for x, y, text in spots))
+    data, errors, filling = filled(ALL, shown)
+    for path, found in filling.values.items():
+        if isinstance(found, Found):
+            assert any(found.text in " ".join(line.text.split()) for line in shown.lines if line.box == found.box)
+        else:
+            assert data[path[1:]] is None and errors[path]
