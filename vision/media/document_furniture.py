@@ -86,7 +86,7 @@ def _peeled(
     height = max(1e-6, frame[3] - frame[1])
     edge = frame[1] if below else frame[3]
     gaps = sorted(_gap(rows, at, below) for at in range(1, len(rows)))
-    usual = max(0.0, gaps[len(gaps) // 2]) / body if gaps else 0.0
+    usual = gaps[len(gaps) // 2] / body if gaps else 0.2
     likeness = [max((_likeness(row, frame, page) for page in beside), default=0.0) for row in rows[: _MOST_ROWS + 1]]
     best = 0
     for count in range(1, min(_MOST_ROWS, len(rows)) + 1):
@@ -97,11 +97,13 @@ def _peeled(
         if min(likeness[:count]) >= _ALIKE and depth <= _ZONE:
             # Entries of a list are alike from page to page too, and stand as far apart as each from the next.
             same = likeness[count - 1] == 1 and depth <= _NEAR and min(likeness) < _ALIKE
-            if gap > (0.4 if same else usual + 0.25):
+            if gap > (0.4 if same else max(0.0, usual) + 0.25):
                 best = count
         elif count <= best + 2:
             looks = {"alone": not beside, "sparse": len(rows) < _FEWEST_ROWS, "below": below}
-            if _stands_apart(rows[best:count], rows[0], depth, gap, body, **looks):
+            # OCR's boxes overlap where a text layer's leave a fifth of a line between them.
+            apart = gap + 0.2 - min(0.5, max(-0.2, usual))
+            if _stands_apart(rows[best:count], rows[0], depth, apart, body, **looks):
                 best = count
     return best
 
