@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from vision.extraction.found import NOTHING, Filling, Found, Missing
@@ -12,16 +12,28 @@ from vision.extraction.matching import Wanted, match, phrases_of
 from vision.extraction.rows import rows_from_tables
 from vision.extraction.words import Tokens, likeness
 from vision.media.document_facts import FormField
-from vision.schema.dates import day_comes_first
+from vision.schema.dates import dates_in, day_comes_first
 from vision.schema.shape import Choice, Leaf, Node, Record, Rows, pointer
 from vision.schema.values import Misfit, value_from
 from vision.types import TextTable
 
-_FORM_LIKE = 0.85
+_FORM_LIKE, _BY_LOOKS = 0.85, 0.7
 _LISTED = re.compile(r"\s*[,;、，；/|]\s*")
-_ANYWHERE = {
-    "email": (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), frozenset({"email", "contact", "address"})),
-    "uri": (re.compile(r"https?://[^\s<>\"]+"), frozenset({"website", "link", "address"})),
+_PHONE = re.compile(r"(?<![\w.,/-])\+?\(?\d[\d ()/.-]{6,18}\d(?![\w/])")
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_URI = re.compile(r"https?://[^\s<>\"]+|www\.[\w-]+(?:\.[\w/-]+)+")
+_CLOCK = re.compile(r"(?<![\d:.])\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp]\.?[Mm]\b)?(?![\d:])")
+# What is known by its looks, for a property that is called nothing else.
+_LOOKS: dict[Tokens, Callable[[str], list[str]]] = {
+    ("email",): _EMAIL.findall,
+    ("email", "address"): _EMAIL.findall,
+    ("website",): _URI.findall,
+    ("iban",): _IBAN.findall,
+    ("phone",): lambda text: [found for found in _PHONE.findall(text) if not dates_in(found, None)],
+    ("phone", "number"): lambda text: [found for found in _PHONE.findall(text) if not dates_in(found, None)],
+    ("date",): lambda text: [found for found, _ in dates_in(text, None)],
+    ("time",): _CLOCK.findall,
 }
 
 
@@ -52,7 +64,8 @@ def _fill(node: Node, path: str, within: tuple[Tokens, ...], seen: Seen, day_fir
             filling.values[one.path] = known
     filling.values.update(match(rest, seen.pages, day_first))
     for one in rest:
-        if isinstance(filling.values[one.path], Missing) and (known := _anywhere(one, seen)) is not None:
+        # Where labels were found that are in doubt, looks tell nothing more.
+        if filling.values[one.path] == Missing(NOTHING) and (known := _anywhere(one, seen, day_first)) is not None:
             filling.values[one.path] = known
     for at, inner in _arrays(node, path):
         filling.add(_array(at, inner, seen, day_first))
@@ -157,15 +170,15 @@ def _field_likeness(phrase: Tokens, field: FormField) -> float:
     return max(likeness(phrase, name), likeness(phrase, field.label or ""))
 
 
-def _anywhere(one: Wanted, seen: Seen) -> Found | None:
-    """An address that looks like one and is the only such, for a property that is called nothing else."""
-    pattern, usual = _ANYWHERE.get(one.leaf.format or "", (None, frozenset()))
-    if pattern is None or not any(set(phrase) <= usual for phrase in one.phrases):
+def _anywhere(one: Wanted, seen: Seen, day_first: bool | None) -> Found | None:
+    """What looks like what the property is called, where all pages hold only one such."""
+    looks = next((look for phrase in one.phrases if (look := _LOOKS.get(phrase)) is not None), None)
+    if looks is None or one.within:
         return None
-    found = [(text, line) for page in seen.pages for line in page.lines for text in pattern.findall(line.text)]
-    if len({text for text, _ in found}) != 1:
+    found = [(text, line) for page in seen.pages for line in page.lines for text in looks(line.text)]
+    if len({"".join(text.split()) for text, _ in found}) != 1:
         return None
     text, line = found[0]
-    if isinstance(value := value_from(one.leaf, text), Misfit):
+    if isinstance(value := value_from(one.leaf, text, day_first), Misfit):
         return None
-    return Found(value, text, line.page, line.box, round(0.8 * line.confidence, 2), "text")
+    return Found(value, text, line.page, line.box, round(_BY_LOOKS * line.confidence, 2), "text")

@@ -109,6 +109,10 @@ def _beside(
     page: Page, number: int, line: TextLine, label: str, names: Callable[[str], bool], *, colon: bool
 ) -> Iterator[Labelled]:
     """The values right of a label and below it, where neither looks like a label itself."""
+    boxed = _in_its_box(page, line) if _NUMBERED.match(label) else None
+    if boxed is not None:
+        yield _made(line, number, 0, label, boxed.text, boxed, "below")
+        return
     right, below = next_right(page, line.box), next_below(page, line.box)
     if right is not None and (_is_label(right, label, names) or not (colon or _is_value(page, line, right))):
         right = None
@@ -120,6 +124,27 @@ def _beside(
         yield _made(line, number, 0, label, right.text, right, "right")
     if below is not None and not (right is not None and colon):
         yield _made(line, number, 0, label, below.text, below, "below")
+
+
+def _in_its_box(page: Page, label: TextLine) -> TextLine | None:
+    """The only number or code in the box of a form: right of its label and below it, up to the next labels."""
+    tall = label.box[3] - label.box[1]
+    x, y = label.box[0] - tall, label.box[1] - 0.3 * tall
+    values = [line for line in page.lines if _VALUE_LIKE.match(line.text) and not _NUMBERED.match(line.text)]
+    others = [line for line in page.lines if line is not label and not any(line is value for value in values)]
+    right = min(
+        (o.box[0] for o in others if o.box[0] > label.box[2] and abs(o.box[1] - label.box[1]) <= 1.2 * tall),
+        default=page.width,
+    )
+    bottom = min(
+        (o.box[1] for o in others if o.box[1] >= label.box[3] - 0.3 * tall and o.box[0] < right and o.box[2] > x),
+        default=float("inf"),
+    )
+    inside = [
+        line for line in values
+        if x <= line.box[0] < right and y <= line.box[1] and (line.box[1] + line.box[3]) / 2 < bottom
+    ]  # fmt: skip
+    return inside[0] if len(inside) == 1 else None
 
 
 def _is_far(label: TextLine, right: TextLine) -> bool:

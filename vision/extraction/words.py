@@ -13,6 +13,7 @@ _MEANS = {
     "no": "number", "nr": "number", "num": "number", "№": "number", "#": "number", "qty": "quantity", "amt": "amount",
     "tel": "phone", "telephone": "phone", "telefon": "phone", "mobil": "mobile", "addr": "address", "dob": "date birth",
     "birthday": "date birth", "birthdate": "date birth", "ssn": "social security number", "soc": "social",
+    "ss": "social security",
     "sec": "security", "ein": "employer identification number", "desc": "description", "dept": "department",
     "mail": "email", "id": "identification", "ident": "identification", "max": "maximum", "min": "minimum",
     "website": "website", "url": "website", "internet": "website", "homepage": "website", "web": "website",

@@ -63,6 +63,9 @@ MEANT: list[tuple[str, dict[str, Any], list[Placed], Any]] = [
     ("signed", {"type": "boolean"}, [(50, 50, "Signed: yes")], True),
     ("currency", {"enum": ["CHF", "EUR"]}, [(50, 50, "Currency"), (50, 64, "CHF")], "CHF"),
     ("employer", TEXT, [(50, 50, "Employr:"), (200, 50, "Best Corp.")], "Best Corp."),
+    ("phone", TEXT, [(50, 50, "12 Main Street"), (50, 70, "987-654-3210"), (50, 90, "6/10/2019")], "987-654-3210"),
+    ("date", TEXT, [(50, 50, "6/10/2019 13:59")], "6/10/2019"),
+    ("iban", TEXT, [(50, 50, "CH58 0079 1123 0008 8901 2"), (50, 90, "Thanks")], "CH58 0079 1123 0008 8901 2"),
     ("department", TEXT, [(50, 50, "Departrnent: Sales")], "Sales"),
 ]
 NOT_MEANT: list[tuple[str, dict[str, Any], list[Placed], str]] = [
@@ -75,6 +78,8 @@ NOT_MEANT: list[tuple[str, dict[str, Any], list[Placed], str]] = [
     ("description", TEXT, [(50, 50, "Description"), (50, 66, "Work"), (50, 82, "Travel")], "nothing"),
     ("sum", NUMBER, [(50, 50, "The sum of 5 parts was never paid at all")], "nothing"),
     ("amount", NUMBER, [(50, 50, "Amount: none")], "'none' was read, which is no number"),
+    ("date", TEXT, [(50, 50, "6/10/2019"), (50, 70, "7/10/2019")], "nothing"),
+    ("due_date", TEXT, [(50, 50, "6/10/2019")], "nothing"),
     ("wages", TEXT, [(50, 50, "1 Wages, tips"), (300, 50, "2 Federal income tax withheld")], "nothing"),
     ("heading", TEXT, [(50, 50, "Heading"), (200, 50, "单")], "nothing"),
 ]
@@ -125,6 +130,16 @@ def test_a_label_under_several_heads_is_told_by_its_head() -> None:
     ]  # fmt: skip
     wanted = {"入库草稿": NUMBER, "入库已完成": NUMBER, "出库草稿": NUMBER, "出库已完成": NUMBER}
     assert filled(wanted, page(*lines))[0] == {"入库草稿": 2, "入库已完成": 9, "出库草稿": 3, "出库已完成": 8}
+
+
+def test_boxes_of_a_form_hold_the_number_that_is_alone_in_them() -> None:
+    lines = [
+        (50, 50, "1 Wages, tips"), (300, 50, "2 Federal income tax"), (200, 66, "37160.56"), (450, 66, "3894.54"),
+        (50, 90, "3 Other"), (300, 90, "4 Local wages"), (400, 104, "51.00"), (400, 120, "594.54"),
+    ]  # fmt: skip
+    wanted = {"1_wages": NUMBER, "2_federal_income_tax": NUMBER, "3_other": TEXT, "4_local_wages": NUMBER}
+    data, _, _ = filled(wanted, page(*lines))
+    assert data == {"1_wages": 37160.56, "2_federal_income_tax": 3894.54, "3_other": None, "4_local_wages": None}
 
 
 def test_a_description_may_quote_the_label() -> None:
