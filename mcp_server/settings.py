@@ -25,7 +25,8 @@ PREFIX = "INTERNVL_MCP_"
 _MAX_KEY = 8192
 _MAX_TOKENS = 1 << 20
 _ADDRESSES = ("endpoints", "http_url", "oauth_issuer", "oauth_jwks_url")
-_NOT_SETTINGS = frozenset({f"{PREFIX}CONFIG", f"{PREFIX}MEDIA"})
+# MEDIA is the tests', PYTHON and ENVIRONMENT the npm launcher's.
+_NOT_SETTINGS = frozenset(PREFIX + name for name in ("CONFIG", "MEDIA", "PYTHON", "ENVIRONMENT"))
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

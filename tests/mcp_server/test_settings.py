@@ -142,6 +142,11 @@ def test_a_bad_value_or_unknown_key_is_an_error_that_names_it(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["INTERNVL_MCP_PYTHON", "INTERNVL_MCP_ENVIRONMENT"])
+def test_a_variable_of_the_npm_launcher_is_nothing_to_the_server(name: str) -> None:
+    assert load([], {name: "python3.12"}) == load([])
+
+
 def test_an_unknown_key_in_the_settings_file_is_told_with_the_file_and_what_was_meant(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("max_page = 3\n")
