@@ -7,7 +7,7 @@ model a small picture of each. Where the pages shown do not hold the answer, the
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import anyio
@@ -23,7 +23,7 @@ from vision.prompts.documents import ask_pages, is_refusal
 from vision.reading import ReadPage
 from vision.seen import Shown, changed
 from vision.service import VisionService
-from vision.whole import Searched, Whole, spec, unreadable
+from vision.whole import Searched, Whole
 
 # Of the time that is left: for reading pages that have no text, and for looking at small pictures of them.
 _READ_SHARE, _MOST_READ_S, _SIFT_SHARE = 0.3, 60.0, 0.5
@@ -81,15 +81,8 @@ async def look_for(whole: Whole, question: Question) -> Searched:
 
 
 async def read_shown(whole: Whole, numbers: list[int]) -> Shows:
-    """These pages, read and as pictures; those that cannot be read are left out."""
-    reads: list[ReadPage] = []
-    # A picture that is no TIFF has one page, which is read whichever frame it is.
-    named = whole.paged or whole.media.kind.format == "tiff" or numbers != [1]
-    pages = spec(sorted(numbers)) if named else None
-    async with aclosing(whole.pages(output="markdown", pages=pages)) as reading:
-        async for read in reading:
-            if unreadable(read.page) is None:
-                reads.append(read)
+    """These pages, their text and their pictures; those that cannot be read are left out."""
+    reads = await whole.beside_pictures(numbers)
     return await show(whole.service, whole.media, whole.call, reads, whole.password)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -132,6 +132,42 @@ class Whole:
                 place += 1
         if failure is not None and not any_read:
             raise failure
+
+    async def beside_pictures(self, numbers: Sequence[int]) -> list[ReadPage]:
+        """These pages, in the order of their numbers, for a reader who sees their pictures too: what a trusted text
+        layer has is enough, and the recogniser reads only pages without one. Those that cannot be read are left out.
+        """
+        chosen = sorted(numbers)
+        found: dict[int, ReadPage] = {}
+        if self.paged:
+            missing = [number for number in chosen if self._kept(number, "markdown") is None]
+            found = {read.page.number: read for read in await self._text_layers(missing)} if missing else {}
+        rest = [number for number in chosen if number not in found]
+        # A picture that is no TIFF has one page, which is read whichever frame it is.
+        named = self.paged or self.media.kind.format == "tiff" or rest != [1]
+        # None of the rest can be read where this raises: then the others are all there is.
+        with suppress(WorkerFailed, LimitExceeded, DamagedMedia):
+            if rest:
+                async with aclosing(self.pages(output="markdown", pages=spec(rest) if named else None)) as reading:
+                    found |= {read.page.number: read async for read in reading if unreadable(read.page) is None}
+        return [found[number] for number in chosen if number in found]
+
+    async def _text_layers(self, numbers: Sequence[int]) -> list[ReadPage]:
+        """Those of the pages whose text layer can be trusted, without what their pictures say."""
+        params = jobs.DocumentParams(
+            format=self.media.kind.format, password=self.password, pages=spec(numbers), output="markdown",
+            text_only=True, max_pages=self.service.settings.max_pages, max_pixels=self.service.settings.max_pixels,
+        )  # fmt: skip
+        reads: list[ReadPage] = []
+        try:
+            async with self.service.decoding(jobs.DOCUMENT, params, self.media, self.call) as results:
+                async for item, _ in results:
+                    if item.page.text.strip() and item.page.ocr_reason is None:
+                        title = item.title or None
+                        reads.append(ReadPage(item.place, item.total, item.page_count, title, item.page))
+        except (WorkerFailed, LimitExceeded, DamagedMedia):
+            return reads  # the others are tried one by one, each with its own error
+        return reads
 
     async def _from(
         self, numbers: Sequence[int], place: int, output: Output, page_count: int

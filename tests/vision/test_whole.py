@@ -66,6 +66,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         book.save(made / "log.pdf")
         book.save(made / "locked.pdf", encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw="open sesame")
     with pymupdf.open() as book:
+        page = book.new_page(width=300, height=400)
+        page.insert_text((30, 60), "Here is what the harbour master wrote in his book of the year.")
+        page.insert_image((0, 100, 300, 170), stream=scanned("The pilot costs 1548 EUR"))
+        book.save(made / "figure.pdf")
+    with pymupdf.open() as book:
         for number in range(1, PAGES + 1):
             book.new_page(width=300, height=400).insert_text((30, 60), f"Chapter {number} of the lighthouse")
         # An entry in the tree of pages that is no page.
@@ -201,6 +206,18 @@ async def test_a_page_that_ends_its_decoder_costs_that_page_alone(service: Visio
     assert [(read.page.number, unreadable(read.page) is not None) for read in reads] == [
         (6, False), (7, False), (8, True), (9, False), (10, False)
     ]  # fmt: skip
+
+
+async def test_who_sees_the_pictures_gets_a_page_without_the_recogniser(service: VisionService) -> None:
+    before = len(service._texts._entries)
+    call = Call(within_s=120.0)
+    with await service.open("figure.pdf", call) as media:
+        (read,) = await Whole(service, media, call).beside_pictures([1])
+    assert "harbour master" in read.page.text and "1548" not in read.page.text
+    assert len(service._texts._entries) == before
+    with await service.open("damaged.pdf", call) as media:
+        reads = await Whole(service, media, call).beside_pictures([7, 6])
+    assert [read.page.number for read in reads] == [6]
 
 
 def test_numbers_are_named_as_runs() -> None:

@@ -62,13 +62,16 @@ class PictureItem(Frozen):
 
 
 class DocumentParams(Frozen):
-    """`pages` as in "1-5,9", None for all; `after`: how many of the chosen pages to skip."""
+    """`pages` as in "1-5,9", None for all; `after`: how many of the chosen pages to skip. `text_only`: no rasters come,
+    and `needs_ocr` says which pages should have had one.
+    """
 
     format: str
     password: str | None = None
     pages: str | None = None
     after: int = 0
     output: Literal["markdown", "text"]
+    text_only: bool = False
     max_pages: int
     max_pixels: int
 

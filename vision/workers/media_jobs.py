@@ -83,7 +83,8 @@ def document(work: Input) -> Iterator[Output]:
         for place, number in list(enumerate(numbers))[params.after :]:
             try:
                 page = opened.read_page(number, format=params.output)
-                rendered = opened.render(number, dpi=OCR_DPI, max_pixels=params.max_pixels) if page.needs_ocr else None
+                drawn = page.needs_ocr and not params.text_only
+                rendered = opened.render(number, dpi=OCR_DPI, max_pixels=params.max_pixels) if drawn else None
             except (DamagedMedia, LimitExceeded, SourceNotFound) as e:
                 failed, rendered = failed or e, None
                 page = DocumentPage(number=number, width=0, height=0, ocr_reason=f"{jobs.UNREADABLE}{e.message}")
