@@ -56,7 +56,7 @@ def test_listing_tools_loads_no_tool_and_nothing_heavy() -> None:
         "from vision.config import Settings\n"
         "from pathlib import Path\n"
         "build_app(LazyService(Settings(), Path('/')))\n"
-        "assert len(rendered_tools()) == 9\n"
+        "assert len(rendered_tools()) == 10\n"
         "heavy = 'numpy PIL cv2 av pymupdf pymupdf4llm rapidocr onnxruntime torch transformers tools vision.service'\n"
         "print([name for name in heavy.split() if name in sys.modules])\n"
     )
