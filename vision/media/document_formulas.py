@@ -23,7 +23,7 @@ from vision.media.formula_signs import (
     sign,
 )
 from vision.media.formulas import Glyph, latex, main_line
-from vision.media.markdown import StyledLine
+from vision.media.markdown import StyledLine, raised
 from vision.types import Box
 
 MOST_GLYPHS = 20_000
@@ -307,10 +307,14 @@ def _between(left: _Char, right: _Char, box: Box) -> bool:
 
 def _piece(chars: list[_Char]) -> list[StyledLine]:
     solid = [char for char in chars if not char.text.isspace()]
-    text = "".join(char.text if char.text.isprintable() else " " for char in chars).strip()
-    if not solid or not text:
+    if not solid:
         return []
     size = sorted(char.size for char in solid)[len(solid) // 2]
+    base = sorted(char.base for char in solid if char.size >= 0.9 * size)[0]
+    spelled = [
+        raised(char.text) if char.size < 0.85 * size and char.base < base - 0.2 * size else char.text for char in chars
+    ]
+    text = "".join(char if char.isprintable() else " " for char in spelled).strip()
     bold, mono = all(char.bold for char in solid), all(char.mono for char in solid)
     return [StyledLine(text, _box(solid), round(size, 1), bold, mono)]
 

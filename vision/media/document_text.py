@@ -18,7 +18,7 @@ from vision.media.document_formulas import lines_with_formulas
 from vision.media.document_mupdf import pymupdf
 from vision.media.document_order import by_rows, enclosing, in_reading_order
 from vision.media.document_tables import borderless_tables
-from vision.media.markdown import MARKED, Flow, StyledLine, body_size, centre_inside
+from vision.media.markdown import MARKED, Flow, StyledLine, body_size, centre_inside, raised
 from vision.types import Box, TextTable
 
 _FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
@@ -95,6 +95,8 @@ def _parted(line: StyledLine, words: list[Word]) -> list[StyledLine]:
     usual = sorted(gaps)[len(gaps) // 2] if len(gaps) > 2 else 0.0
     cuts = [at + 1 for at, gap in enumerate(gaps) if gap > max(line.size, 1.8 * usual if usual < line.size else 0.0)]
     pieces = [words[start:end] for start, end in pairwise([0, *cuts, len(words)])]
+    if len(pieces) == 1:
+        return [line]
     return [
         replace(line, text=" ".join(word[1] for word in piece), box=enclosing([word[0] for word in piece]))
         for piece in pieces
@@ -189,7 +191,8 @@ def _styled(line: dict[str, Any]) -> StyledLine | None:
     spans = [span for span in line["spans"] if span["text"].strip()]
     if not spans:
         return None
-    text = "".join(span["text"] for span in line["spans"]).strip()
+    largest = max(spans, key=lambda span: span["size"])
+    text = "".join(_spelled(span, largest) for span in line["spans"]).strip()
     weights: Counter[float] = Counter()
     for span in spans:
         weights[round(span["size"], 1)] += len(span["text"])
@@ -200,6 +203,13 @@ def _styled(line: dict[str, Any]) -> StyledLine | None:
         bold=all(span["flags"] & _BOLD for span in spans),
         mono=all(span["flags"] & _MONO for span in spans),
     )
+
+
+def _spelled(span: dict[str, Any], largest: dict[str, Any]) -> str:
+    """A span's text, raised digits as such."""
+    text, size = str(span["text"]), largest["size"]
+    higher = largest["origin"][1] - span["origin"][1] > 0.15 * size
+    return raised(text) if higher and span["size"] < 0.85 * size else text
 
 
 def _turn(direction: Sequence[float]) -> int:

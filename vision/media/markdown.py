@@ -45,6 +45,17 @@ _LEAST_EMS = 3.0
 _NEIGHBOURS = 12
 
 
+_RAISED = str.maketrans("0123456789+-−–=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻⁼⁽⁾ⁿ")
+
+
+def raised(text: str) -> str:
+    """Raised text in Unicode's own raised characters, so that a note's mark or an exponent is no digit of the number
+    before it; text with other characters stays as it is.
+    """
+    shown = text.strip()
+    return text.translate(_RAISED) if shown and all(ord(char) in _RAISED for char in shown) else text
+
+
 def lines_from_page_text(page: PageText) -> Flow:
     """OCR lines and tables as a flow: a line inside a table is in the table's rows already, and is left out.
 

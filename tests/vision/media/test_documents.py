@@ -183,6 +183,15 @@ def test_a_table_that_goes_on_over_the_page_says_so_and_keeps_its_headings(again
     assert len(second.text_content.tables[0].rows) == 14 + again
 
 
+def test_a_notes_mark_is_no_digit_of_the_number_before_it() -> None:
+    document = pymupdf.open()
+    page = document.new_page()
+    page.insert_text((72, 100), "The council met in 1843", fontsize=11)
+    page.insert_text((72 + pymupdf.get_text_length("The council met in 1843", fontsize=11), 96), "12", fontsize=7)
+    with open_document(document.tobytes()) as opened:
+        assert opened.read_page(1, format="markdown").markdown == "The council met in 1843¹²"
+
+
 def test_chinese_text_is_joined_without_spaces() -> None:
     document = pymupdf.open()
     page = document.new_page()
