@@ -20,7 +20,7 @@ from pathlib import Path
 import made_documents
 import numpy as np
 from document_readers import Reader, markitdown, own, pymupdf4llm, tesseract, with_tesseract
-from scoring import _edit_rows, cer_any_order, field_found, word_recall
+from scoring import _edit_rows, cer_any_order, field_found, normalise, word_recall
 from unit_tests import passes
 
 from vision.media.documents import open_document
@@ -91,11 +91,18 @@ def table_rows(markdown: str) -> list[list[str]]:
 
 def row_covered(rows: list[list[str]], truth_row: list[str]) -> bool:
     """Whether one row read holds the truth's cells as whole cells, in order; cells between them are not asked for."""
+    wanted_cells = [_same(cell) for cell in truth_row if cell]
     for row in rows:
-        cells = iter(cell.split("/")[0].strip() for cell in row)
-        if all(any(cell == wanted for cell in cells) for wanted in truth_row):
+        # A cell may hold more than is asked for, parted by a stroke.
+        cells = iter([(_same(cell), _same(cell.split("/")[0])) for cell in row])
+        if all(any(wanted in forms for forms in cells) for wanted in wanted_cells):
             return True
     return False
+
+
+def _same(cell: str) -> str:
+    """A cell without white space and case, as in the other scores."""
+    return normalise(cell).replace(" ", "").lower()
 
 
 def score(pages: list[str], lines: list[str], row: dict) -> dict[str, object]:
@@ -230,7 +237,7 @@ def main() -> None:
     summary = summarise(report)
     for each in summary:
         print_row(each)
-    if not options.only:
+    if options.readers or not options.only:
         target.write_text(json.dumps({"summary": summary, "files": report}, indent=1) + "\n")
 
 
