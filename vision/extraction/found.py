@@ -78,8 +78,8 @@ def assemble(node: Node, filling: Filling, errors: dict[str, str], path: str = "
             errors[path] = NOTHING
             return None
         return {name: assemble(value, filling, errors, pointer(path, name)) for name, value in node.properties}
-    missing = filling.values.get(path)
-    if isinstance(missing, Missing):
-        errors[path] = missing.reason
+    if path not in filling.counts:
+        missing = filling.values.get(path)
+        errors[path] = missing.reason if isinstance(missing, Missing) else NOTHING
         return None if node.nullable else []
     return [assemble(node.item, filling, errors, pointer(path, place)) for place in range(filling.counts.get(path, 0))]

@@ -185,6 +185,13 @@ def test_a_table_of_other_things_is_not_taken() -> None:
     assert data == {"lines": []} and "no table" in errors["/lines"]
 
 
+def test_a_list_within_a_row_is_empty_with_the_reason() -> None:
+    item = {"type": "object", "properties": {"name": TEXT, "price": NUMBER, "tags": {"type": "array", "items": TEXT}}}
+    rows = table(("Name", "Price", "Tags"), ("a", "1", "x"))
+    data, errors, _ = filled({"lines": {"type": "array", "items": item}}, page(), tables=[rows])
+    assert data == {"lines": [{"name": "a", "price": 1, "tags": []}]} and errors["/lines/0/tags"]
+
+
 def test_cells_that_do_not_fit_are_null_with_the_reason() -> None:
     data, errors, _ = filled(LINES, page(), tables=[table(("Description", "Price", "Date"), ("a", "free", "1.1.2020"))])
     assert data["lines"] == [{"description": "a", "price": None, "date": "2020-01-01"}]
