@@ -1,6 +1,6 @@
 """How well documents are read: this project beside pymupdf4llm, markitdown and Tesseract, on the same pages.
 
-    INTERNVL_MCP_MEDIA=… python benchmarks/document_quality.py [--pages 5] [--only NAME] [--made] [--markitdown PYTHON]
+    INTERNVL_MCP_MEDIA=… PYTHONPATH=. python benchmarks/document_quality.py [--made] [--markitdown PYTHON] [--only NAME]
 
 Truth: the manifests' transcriptions, truth files, fields, must-words, table rows and unit tests, of documents/ and
 text/. Where a truth file covers more than the pages read, only its lines that a plain text layer of these pages holds
@@ -17,12 +17,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import made_documents
 import numpy as np
-from document_readers import Reader, markitdown, own, pymupdf4llm, tesseract, with_tesseract
-from scoring import _edit_rows, cer_any_order, field_found, normalise, word_recall
-from unit_tests import passes
 
+from benchmarks import made_documents
+from benchmarks.document_readers import Reader, markitdown, own, pymupdf4llm, tesseract, with_tesseract
+from benchmarks.scoring import _edit_rows, cer_any_order, field_found, normalise, word_recall
+from benchmarks.unit_tests import passes
 from vision.media.documents import open_document
 from vision.ocr.reader import TextReader
 

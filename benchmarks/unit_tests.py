@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import numpy as np
-from scoring import _edit_rows, edit_distance
+
+from benchmarks.scoring import _edit_rows, edit_distance
 
 _SAME = str.maketrans({"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "‑": "-",
                        "‒": "-", "−": "-", "µ": "μ", "＿": "_"})  # fmt: skip
