@@ -167,7 +167,9 @@ def _likeness(row: list[StyledLine], frame: Box, page: tuple[tuple[str, float], 
         if text == known:
             return 1.0
         if len(text) > 8:
-            likest = max(likest, 0.999 * SequenceMatcher(None, text, known).ratio())
+            matcher = SequenceMatcher(None, text, known)
+            if min(matcher.real_quick_ratio(), matcher.quick_ratio()) >= _ALIKE:
+                likest = max(likest, 0.999 * matcher.ratio())
     return likest
 
 
