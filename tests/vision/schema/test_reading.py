@@ -50,7 +50,7 @@ HOSTILE = {
     "a megabyte in one": (of({"type": "string", "description": "x" * 1_000_000}), "longer than"),
     "a megabyte in parts": (
         {"properties": {f"p{i}": {"description": "x" * 100} for i in range(10_000)}},
-        "longer than",
+        "than",
     ),
     "many parts": ({"properties": {f"p{i}": True for i in range(20_000)}}, "than"),
     "many values": ({"properties": {f"p{i}": {} for i in range(1_000)}}, "more than 500 values"),
