@@ -38,7 +38,10 @@ class Grammar:
         barred = np.ones(logits.shape[0], np.bool_)
         known = min(len(bits), len(barred))
         barred[:known] = bits[:known] == 0
-        logits.masked_fill_(torch.from_numpy(barred).to(logits.device), float("-inf"))
+        if logits.device.type == "cpu":  # torch would wake its threads for it: ten times as long beside other work
+            np.copyto(logits.numpy(), -np.inf, where=barred)
+        else:
+            logits.masked_fill_(torch.from_numpy(barred).to(logits.device), float("-inf"))
 
     def take(self, token: int) -> ModelFailed | None:
         """Goes on by a token; the error to end with where the schema asks for more work than a token may take."""
