@@ -245,7 +245,9 @@ async def _answered(work: _Work) -> ReadDocumentResult:
         tokens = work.tokens - answer_room(work.choice, work.tokens)
         reply = Reply(parameters.format, work.start, tokens)
         reply.budget.spend(_PASSAGES_BESIDE_TOKENS)
+        document = None
         if len(searched.numbers) <= _FEW_PAGES and parameters.format != "outline":
+            document = await _beside(whole, work, reply.budget)
             facts = await _fill(whole, work, reply, _MODEL_SHARE * call.within_s if model else 0.0)
         answering = Answering(work.service, call, work.choice, asked, searched)
         prepared = await answering.prepare(whole) if model else None
@@ -260,6 +262,7 @@ async def _answered(work: _Work) -> ReadDocumentResult:
         "passages": _within(searched.found.hits, room),
         "search": _search(searched),
         "in_document": answered.in_document,
+        "document": document,
     }
     spoken = answered.spoken.noting(*answered.notices, *notices)
     if answered.shown:

@@ -81,7 +81,8 @@ async def test_without_a_model_every_result_can_be_asked_about_and_the_same_tool
     assert (again.turn, third.turn) == (2, 3)
     assert again.conversation_id == third.conversation_id == first.conversation_id
     assert again.answer is None and again.engine.name == "ocr" and again.sources == first.sources
-    own = set(type(first).model_fields) - set(type(again).model_fields)
+    # What read_document finds for a question's words comes with a question alone.
+    own = set(type(first).model_fields) - set(type(again).model_fields) - {"passages", "search"}
     seen, before = again.model_dump(mode="json"), first.model_dump(mode="json")
     assert own and all(seen[name] == before[name] for name in own)
     assert any(NO_MODEL.advice in notice for notice in again.notices)
