@@ -61,6 +61,11 @@ def test_ci_and_publishing_pass_the_one_gate() -> None:
     assert set(needs["release"]) == set(needs["registry"]) == {"pypi", "npm"}
 
 
+def test_what_npm_publishes_is_a_file_to_it() -> None:
+    (command,) = [step["run"] for step in steps("publish.yml") if step.get("run", "").startswith("npm publish")]
+    assert command.split()[-1].startswith("./"), "npm takes folder/name.tgz for a repository on GitHub"
+
+
 def test_scripts_that_the_workflows_name_are_there() -> None:
     named = {
         path for name in WORKFLOWS for step in steps(name) for path in re.findall(r"scripts/\S+", step.get("run", ""))
