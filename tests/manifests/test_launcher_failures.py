@@ -230,6 +230,37 @@ def test_where_uv_fails_python_is_tried(place: LauncherPlace, template: Path) ->
     assert place.run("call", "exit", "3").returncode == 3
 
 
+def asked(script: str) -> Any:
+    """What Node prints for a script that is run beside the launcher's own."""
+    assert NODE is not None
+    done = subprocess.run([NODE, "-e", script], cwd=LAUNCHER, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_on_windows_only_programs_are_started_no_scripts_of_its_command_interpreter(tmp_path: Path) -> None:
+    for name in ("uv.bat", "python3.bat", "python.cmd"):  # as pyenv leaves them
+        (tmp_path / name).touch(0o755)
+    found = asked(f"""
+        Object.defineProperty(process, 'platform', {{ value: 'win32' }});
+        const child = require('child_process');
+        child.execFile = (file) => {{ throw new Error(`spawn EINVAL ${{file}}`); }};
+        const {{ findWays }} = require('./discovery.js');
+        const all = async (named) => {{ for await (const way of findWays({{ PATH: {json.dumps(str(tmp_path))} }}, named, [])) return way; return null; }};
+        (async () => {{
+          const refused = await all({json.dumps(str(tmp_path / "python.cmd"))}).catch((failure) => failure.code);
+          console.log(JSON.stringify([await all(), refused]));
+        }})();
+    """)  # noqa: E501
+    assert found == [None, "BAD_PYTHON"]
+
+
+@pytest.mark.parametrize("password", [SECRET, f"a@{SECRET}", f"{SECRET}@b", f"'{SECRET}"])
+def test_no_password_of_an_address_is_shown(password: str) -> None:
+    address = f"http://me:{password}@proxy.example:8080"
+    script = "console.log(JSON.stringify(require('./failures.js').withoutSecrets({})))"
+    assert SECRET not in asked(script.format(json.dumps(f"cannot reach {address}, {address}")))
+
+
 def measured(lines: list[str]) -> list[dict[str, Any]]:
     """What the meter tells about an installer's lines."""
     assert NODE is not None

@@ -33,8 +33,8 @@ function homeOf() {
 
 /** Every file that `name` may mean, in the order of the folders. */
 function everywhere(name, folders) {
-  const endings = WINDOWS ? ['.exe', '.cmd', '.bat'] : [''];
-  const files = folders.flatMap((folder) => endings.map((ending) => path.join(folder, name + ending)));
+  // No .bat or .cmd, such as pyenv's on Windows: Node starts those through a shell alone.
+  const files = folders.map((folder) => path.join(folder, name + (WINDOWS ? '.exe' : '')));
   return [...new Set(files)].filter((file) => {
     try {
       fs.accessSync(file, fs.constants.X_OK);
@@ -58,7 +58,11 @@ function folders(env) {
 function ask(file, words, env) {
   return new Promise((resolve) => {
     const options = { env, timeout: PROBE_MS, killSignal: 'SIGKILL', windowsHide: true, cwd: os.tmpdir() };
-    execFile(file, words, options, (error, out) => resolve(error ? null : out.trim()));
+    try {
+      execFile(file, words, options, (error, out) => resolve(error ? null : out.trim()));
+    } catch {
+      resolve(null); // what is no program to the system at all, it says at once
+    }
   });
 }
 

@@ -16,7 +16,7 @@ class Failure extends Error {
 
 /** Addresses may hold names and passwords; nothing that is shown or logged does. */
 function withoutSecrets(text) {
-  return String(text).replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@'"]*@/gi, '$1***@').replace(/(:\/\/[^\s?'"]+)\?[^\s'"]+/g, '$1');
+  return String(text).replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/"]*@/gi, '$1***@').replace(/(:\/\/[^\s?'"]+)\?[^\s'"]+/g, '$1');
 }
 
 function first(env, ...names) {
