@@ -16,7 +16,7 @@ from mcp_server.setup_facts import Facts
 from vision.access.opened import this_host
 from vision.chat.record import state_folder
 from vision.config import Settings
-from vision.machine import available_cores, memory_bytes
+from vision.machine import available_cores, existing, memory_bytes
 from vision.workers.sandbox import can_filter_system_calls, landlock_abi
 
 # Less than this, and the next picture's pages or a job's result may not find room.
@@ -30,6 +30,7 @@ def findings(facts: Facts, settings: Settings) -> list[Finding]:
         _machine(),
         _roots(settings),
         _state(facts, settings),
+        *_cache(facts),
         *_disks(facts, settings),
         *_proxy(facts, settings),
         _sandbox(),
@@ -78,11 +79,20 @@ def _state_folder(facts: Facts, settings: Settings) -> Path:
 
 def _state(facts: Facts, settings: Settings) -> Finding:
     folder = _state_folder(facts, settings)
-    there = _existing(folder)
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+    if facts.may_write(folder):
         return Finding("ok", f"jobs and conversations are kept in {folder}")
+    there = existing(folder) or folder
     advice = f"Make {there} a folder that you may write to, or name another: state_folder (--state-folder DIR)."
     return Finding("broken", f"jobs and conversations cannot be kept: {there} cannot be written", advice)
+
+
+def _cache(facts: Facts) -> list[Finding]:
+    """That weights cannot be looked for; that others look after them, and they can only be read, is well."""
+    there = existing(facts.cache)
+    if there is not None and there.is_dir() and os.access(there, os.R_OK | os.X_OK):
+        return []
+    what = f"weights cannot be looked for in {facts.cache}: {there or facts.cache.anchor} is not open to you"
+    return [Finding("absent", what, "Have it opened, or set HF_HOME to a folder of your own.")]
 
 
 def _disks(facts: Facts, settings: Settings) -> list[Finding]:
@@ -116,12 +126,6 @@ def _proxy(facts: Facts, settings: Settings) -> list[Finding]:
     around = environment.get("NO_PROXY") or environment.get("no_proxy")
     advice = "Endpoints in your own network want their hosts in NO_PROXY." if settings.endpoints and not around else ""
     return [Finding("ok", what, advice)]
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists():
-        folder = folder.parent
-    return folder
 
 
 def _sandbox() -> Finding:

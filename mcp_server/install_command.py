@@ -236,7 +236,7 @@ def _go_on(options: argparse.Namespace, place: Place, changes: Sequence[Change])
 
 
 def _agreed(files: int) -> bool:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None: it was closed
         _say("\nNothing was changed: nobody can be asked here. Run it again with --yes.")
         return False
     _say(f"\nChange {'this file' if files == 1 else f'these {files} files'}? [y/N] ", end="")

@@ -20,7 +20,7 @@ from vision.chat.host_spec import HostSpec
 from vision.chat.keeper import HostKeeper
 from vision.chat.record import state_folder
 from vision.engine.local import HostChats, missing_packages, package_version
-from vision.machine import free_bytes
+from vision.machine import existing, free_bytes
 from vision.variants.hardware import Hardware
 from vision.variants.probe import probe
 from vision.weights.layout import hub_cache
@@ -50,6 +50,11 @@ class Facts:
     def cache(self) -> Path:
         """Where weights lie."""
         return hub_cache(self.place.environment)
+
+    def may_write(self, folder: Path) -> bool:
+        """Whether this user may write in a folder, or make it."""
+        at = existing(folder)
+        return at is not None and at.is_dir() and os.access(at, os.W_OK | os.X_OK)
 
     @property
     def offline(self) -> bool:
@@ -81,7 +86,6 @@ class Facts:
         return _device(one) == _device(other)
 
 
-def _device(folder: Path) -> int:
-    while not folder.exists():
-        folder = folder.parent
-    return folder.stat().st_dev
+def _device(folder: Path) -> int | None:
+    at = existing(folder)
+    return at.stat().st_dev if at else None

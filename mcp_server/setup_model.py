@@ -143,5 +143,7 @@ def _with_sizes(facts: Facts, settings: Settings, plan: Plan) -> ModelOffer:
 
 def _bytes_of(repository: Path) -> int:
     """What lies in a repository's folder of the cache, whole or in part."""
-    blobs = repository / "blobs"
-    return sum(blob.stat().st_size for blob in blobs.iterdir()) if blobs.is_dir() else 0
+    try:
+        return sum(blob.stat().st_size for blob in (repository / "blobs").iterdir())
+    except OSError:  # nothing is there yet, or not for this user
+        return 0

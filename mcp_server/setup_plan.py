@@ -70,6 +70,9 @@ def model_plan(facts: Facts, settings: Settings, hardware: Hardware, found: Mode
                 f"machine's cache into {facts.cache}.",
             )
         )
+    if found.download and not facts.may_write(facts.cache):
+        what = f"weights cannot be kept in {facts.cache}: you may not write there"
+        problems.append(Problem(part="weights", what=what, advice="Set HF_HOME to a folder of your own."))
     if packages is not None and not packages.install.by_us:
         problems.append(Problem(part="packages", what=packages.install.note, advice=_by_hand(packages.install)))
     return ModelPlan(

@@ -10,7 +10,8 @@ class Talk:
     """`asks`: whether questions are wanted. Where nobody can be asked, every question is answered as recommended."""
 
     def __init__(self, asks: bool) -> None:
-        self.interactive = asks and sys.stdin.isatty() and sys.stdout.isatty()
+        closed = sys.stdin is None or sys.stdout is None
+        self.interactive = asks and not closed and sys.stdin.isatty() and sys.stdout.isatty()
 
     def say(self, lines: Sequence[str]) -> None:
         """A paragraph; nothing for no lines."""

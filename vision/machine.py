@@ -32,11 +32,16 @@ def memory_bytes() -> tuple[int | None, int | None]:
     return total, free
 
 
+def existing(folder: Path) -> Path | None:
+    """The folder, or the nearest around it that is there and can be seen by this user; None on a drive that is not."""
+    candidates = (folder.absolute(), *folder.absolute().parents)
+    return next((at for at in candidates if os.path.exists(at)), None)  # noqa: PTH110 - never raises
+
+
 def free_bytes(folder: Path) -> int:
-    """Room for this user on the disk where a folder is, or would be made."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    """Room for this user on the disk where a folder is, or would be made; 0 on a drive that is not there."""
+    at = existing(folder)
+    return shutil.disk_usage(at).free if at else 0
 
 
 def _cgroup_number(name: str) -> int | None:

@@ -60,8 +60,8 @@ class Client:
     locks: bool = False
 
     def present(self, place: Place) -> bool:
-        signs = (place.path(sign) for sign in self.signs[place.system])
-        return any(sign.exists() for sign in signs) or any(place.program(name) for name in self.programs)
+        signs = self.signs[place.system]
+        return any(place.exists(sign) for sign in signs) or any(place.program(name) for name in self.programs)
 
 
 def _plain(launch: Launch, _: Descriptor) -> Entry:

@@ -84,4 +84,6 @@ def _script(place: Place, command: str) -> Path | None:
 
 def is_ephemeral(prefix: Path) -> bool:
     in_uv_cache = any(part.startswith(_UV_CACHE) for part in prefix.parts)
-    return in_uv_cache or {".cache", "pipx"} <= set(prefix.parts)
+    # Below ~/.cache on Linux, ~/Library/Caches on a Mac, AppData on Windows.
+    in_pipx_cache = "pipx" in prefix.parts and not {".cache", "Caches", "Cache"}.isdisjoint(prefix.parts)
+    return in_uv_cache or in_pipx_cache

@@ -35,6 +35,10 @@ class Place:
         first, _, rest = template.partition("/")
         return self._base(first.strip("{}")) / rest
 
+    def exists(self, template: str) -> bool:
+        """Whether there is something at such a path; what lies in a folder that this user may not look into is not."""
+        return os.path.exists(self.path(template))  # noqa: PTH110 - never raises
+
     def state(self) -> Path:
         """Where this server keeps what outlives it: the same folder as its jobs."""
         if self.system == "windows":

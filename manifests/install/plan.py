@@ -130,7 +130,7 @@ def _path(place: Place, client: Client, scope: Scope, about: Descriptor) -> Path
             f"{client.title} has no settings of a project",
             f"Leave {client.name} out, or install it with --scope user.",
         )
-    paths = [place.path(spot.path) for spot in spots if not spot.when or place.path(spot.when).exists()]
+    paths = [place.path(spot.path) for spot in spots if not spot.when or place.exists(spot.when)]
     for path in paths[1:]:
         data = files.read(files.real(path))
         if data is not None and _entry(client, path, data, about.server) is not None:

@@ -181,7 +181,14 @@ def test_on_windows_it_is_an_exe(tmp_path: Path) -> None:
     assert launch_for(place, "user", descriptor()).words == (str(script),)
 
 
-@pytest.mark.parametrize("cache", ["uv/archive-v0/abc", "uv/environments-v2/internvl-mcp-1", ".cache/pipx/0f"])
+def test_a_client_whose_folder_cannot_be_looked_into_is_not_there(tmp_path: Path) -> None:
+    place = place_in(tmp_path, CODEX_HOME=str(tmp_path / ("x" * 300)))  # a name that no system has
+    (place.home / ".cursor").mkdir()
+    assert [client.name for client in detected(place)] == ["cursor"]
+
+
+@pytest.mark.parametrize("cache", ["uv/archive-v0/abc", "uv/environments-v2/internvl-mcp-1", ".cache/pipx/0f",
+    "Library/Caches/pipx/0f", "AppData/Local/pipx/pipx/Cache/0f"])  # fmt: skip
 def test_what_runs_from_a_cache_is_started_by_what_fills_it(cache: str, tmp_path: Path) -> None:
     place = replace(place_in(tmp_path, PATH=str(tmp_path / "bin")), prefix=tmp_path / cache)
     program(place.prefix / "bin", "internvl-mcp")

@@ -67,7 +67,12 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(home: Path, capsys: pytest
     assert not (home / ".local").exists()
 
 
-def test_without_a_terminal_and_a_yes_nothing_is_changed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("closed", [False, True])
+def test_without_a_terminal_and_a_yes_nothing_is_changed(
+    closed: bool, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if closed:
+        monkeypatch.setattr(sys, "stdin", None)
     before = tree(home)
     assert main(["install"]) == 1
     assert "--yes" in capsys.readouterr().out.splitlines()[-1]

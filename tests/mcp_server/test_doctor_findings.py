@@ -104,6 +104,14 @@ def test_a_state_folder_that_cannot_be_written_is_broken(tmp_path: Path) -> None
     assert found.state == "broken" and "state_folder" in found.advice
 
 
+def test_weights_that_cannot_be_looked_for_are_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for number, cache in enumerate((tmp_path / "file" / "hub", tmp_path / ("x" * 300))):
+        facts = Computer(environment={"HF_HUB_CACHE": str(cache)}).facts(tmp_path / str(number))
+        found = [finding for finding in machine(facts) if "cannot be looked for" in finding.what]
+        assert [(finding.state, "HF_HOME" in finding.advice) for finding in found] == ([("absent", True)], [])[number]
+
+
 def test_a_proxy_is_told_without_its_password(tmp_path: Path) -> None:
     facts = Computer(environment={"HTTPS_PROXY": "http://me:secret@proxy.example:3128"}).facts(tmp_path)
     found = about(machine(facts), "HTTPS_PROXY names the proxy proxy.example:3128")

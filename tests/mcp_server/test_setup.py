@@ -83,7 +83,12 @@ def claude(facts: Facts) -> str:
 # Without a terminal
 
 
-def test_without_a_terminal_and_without_yes_nothing_is_done(tmp_path: Path, capsys: Captured) -> None:
+@pytest.mark.parametrize("closed", [False, True])
+def test_without_a_terminal_and_without_yes_nothing_is_done(
+    closed: bool, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if closed:
+        monkeypatch.setattr(sys, "stdin", None)
     facts = Computer(gpus=RTX_4090).facts(tmp_path)
     before = snapshot(tmp_path)
     watched = Watched(tmp_path / "site")

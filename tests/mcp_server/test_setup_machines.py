@@ -285,6 +285,12 @@ CASES = {
         ("HF_HUB_OFFLINE is set", "copy the folder models--OpenGVLab--InternVL3_5-8B-HF", "Claude Code: "),
         code=1,
     ),
+    "no folder for weights": Case(
+        Computer(gpus=RTX_4090, environment={"HF_HUB_CACHE": "/dev/null/hub"}),
+        "InternVL3.5-8B (bfloat16) on cuda:0",
+        ("weights cannot be kept in /dev/null/hub", "Set HF_HOME", "Claude Code: "),
+        code=1,
+    ),
     "offline with the weights there": Case(
         Computer(
             gpus=RTX_4090,
