@@ -352,11 +352,11 @@ TOOL = Tool(
     name="read_document",
     title="Read a document",
     description=(
-        "Reads a PDF (digital, scanned, rotated, encrypted with `password`), DOCX, PPTX, XLSX, XPS, EPUB, multi-page "
-        "TIFF or a photographed page as Markdown, page by page: headings, lists and tables kept, scanned pages by OCR, "
-        "each page marked with how it was read. `search` finds words in all of it, with page and box. An InternVL "
-        "model answers `question` from the pages that matter and names them; without one the best passages come. Long "
-        "documents begin with their outline: choose `pages`, or follow `next_cursor`."
+        "Reads a PDF (digital, scanned, rotated, encrypted), DOCX, PPTX, XLSX, XPS, EPUB, multi-page TIFF or a "
+        "photographed page as Markdown: headings, lists and tables kept, scanned pages by OCR, each page marked with "
+        "how it was read. `search` finds words in all of it, with page and box. An InternVL model answers `question` "
+        "from the pages that matter and names them; without one the best passages come. Long documents begin with "
+        "their outline: choose `pages`, or follow `next_cursor`."
     ),
     parameters=ReadDocumentParameters,
     result=ReadDocumentResult,
