@@ -10,8 +10,8 @@ class Talk:
     """`asks`: whether questions are wanted. Where nobody can be asked, every question is answered as recommended."""
 
     def __init__(self, asks: bool) -> None:
-        closed = sys.stdin is None or sys.stdout is None
-        self.interactive = asks and not closed and sys.stdin.isatty() and sys.stdout.isatty()
+        streams = (sys.stdin, sys.stdout)  # None where they were closed
+        self.interactive = asks and all(stream is not None and stream.isatty() for stream in streams)
 
     def say(self, lines: Sequence[str]) -> None:
         """A paragraph; nothing for no lines."""

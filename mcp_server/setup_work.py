@@ -133,7 +133,7 @@ class Work:
         """The tool that uv has installed does the rest, in an environment that lasts."""
         uv = str(uv_of(self.facts))
         given = self.options
-        flags = ["--variant", variant]
+        flags = [*_settings_given(given), "--variant", variant]
         flags += ["--yes"] if given.yes else []
         flags += ["--no-clients"] if given.no_clients else []
         flags += ["--no-self-test"] if given.no_self_test else []
@@ -151,6 +151,16 @@ class Work:
         if status:
             self.failed.append(Problem(part="weights", what=f"{variant} could not be fetched", advice=_AGAIN))
         return status == 0
+
+
+def _settings_given(options: argparse.Namespace) -> list[str]:
+    """The settings' flags of this run, but the variant, which is chosen by now."""
+    flags = [] if options.config is None else ["--config", options.config]
+    for name, about in settings.settable().items():
+        given = None if name == "variant" else getattr(options, name, None)
+        values = given if isinstance(given, list) else [] if given is None else [given]
+        flags += [f"{settings.flag_of(name, about)}={value}" for value in values]
+    return flags
 
 
 async def _progress(done: float, total: float | None, message: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from mcp_server import setup_command
+from mcp_server.settings import add_flags
 from mcp_server.setup_facts import Facts
 from mcp_server.setup_run import setup
 from mcp_server.setup_work import Hands
@@ -179,6 +180,20 @@ def test_from_uvs_cache_the_tool_that_was_installed_goes_on(tmp_path: Path) -> N
     assert done[0][1:3] == ("tool", "install")
     assert done[1][1:] == ("tool", "run", "internvl-mcp", "setup", "--variant", "InternVL3.5-8B", *flags)
     assert "internvl" not in claude(facts)
+
+
+def test_the_tool_that_goes_on_gets_the_settings_of_this_run(tmp_path: Path) -> None:
+    facts = Computer(gpus=RTX_4090, kind="uvx", programs=("uv", "uvx")).facts(tmp_path)
+    watched = Watched(tmp_path / "site")
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    setup_command.add_arguments(parser)
+    words = ["--config", "/own.toml", "--root", "/a", "--root", "/b", "--memory-fraction", "0.5"]
+    options = parser.parse_args([*words, "--variant", "3.5-2B", "--yes"])
+    assert setup(options, Settings(variant="3.5-2B", memory_fraction=0.5), facts, watched.hands) == 0
+    given = parser.parse_args(watched.done[1][5:])
+    assert (given.config, given.roots, given.memory_fraction) == ("/own.toml", ["/a", "/b"], "0.5")
+    assert (given.variant, given.yes) == ("InternVL3.5-2B", True)
 
 
 def test_a_model_that_servers_would_not_choose_is_told_how_to_pin(tmp_path: Path, capsys: Captured) -> None:
