@@ -200,6 +200,14 @@ def test_package_without_its_wheel(place: LauncherPlace) -> None:
     failed_for_client(place, "PACKAGE_INCOMPLETE")
 
 
+@pytest.mark.parametrize("left", [None, "", '{"legacy"'])
+def test_package_whose_recorded_answers_are_damaged(place: LauncherPlace, left: str | None) -> None:
+    (place.inside / "answers.json").unlink()
+    if left is not None:
+        (place.inside / "answers.json").write_text(left)
+    failed_for_client(place, "PACKAGE_INCOMPLETE")
+
+
 @pytest.mark.parametrize(
     ("step", "said", "code", "word"),
     [

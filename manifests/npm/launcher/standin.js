@@ -53,7 +53,11 @@ class Lines {
 /** What the server would answer, its result or its error; undefined where only it can know. */
 class Recorded {
   constructor(place) {
-    this.answers = place.packaged && JSON.parse(fs.readFileSync(path.join(place.packaged, 'answers.json'), 'utf8'));
+    try {
+      this.answers = place.packaged && JSON.parse(fs.readFileSync(path.join(place.packaged, 'answers.json'), 'utf8'));
+    } catch (error) {
+      this.lacks = error.message; // a package of which a part is missing
+    }
     this.era = null; // a connection is of one era, which its first request decides
   }
 
@@ -90,6 +94,7 @@ class StandIn {
   constructor(place, words, times) {
     Object.assign(this, { place, words, times });
     this.recorded = new Recorded(place);
+    if (this.recorded.lacks) this.place = { failure: { code: 'PACKAGE_INCOMPLETE', detail: this.recorded.lacks } };
     this.kept = []; // {line, id?, method?}: what the server is told when it runs
     this.held = []; // requests whose answer is known, until the connection is opened
     this.waiting = new Map(); // id → {message, timer, since}
