@@ -16,7 +16,7 @@ from manifests.edits import jsonc, toml
 from manifests.edits.meaning import found
 from manifests.edits.text import without_mark
 from manifests.errors import InstallError
-from manifests.install.plan import Change, plan_install
+from manifests.install.plan import Change, plan_install, switched_off
 from mcp_server import __version__
 from mcp_server.finding import Finding
 
@@ -44,6 +44,10 @@ def _client(place: Place, client: Client) -> Finding:
     if change.action in ("create", "add"):
         advice = f"To add it: internvl-mcp install --target {client.name}"
         return Finding("absent", f"{client.title} does not have this server yet", advice)
+    if off := switched_off(_entry(change)):
+        return Finding(
+            "absent", f"{client.title} has this server switched off: {off} ({change.path})", "Take that out."
+        )
     program = _program(_entry(change))
     if program is None:
         return Finding("ok", f"{client.title} uses a server at an address ({change.path})")

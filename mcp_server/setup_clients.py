@@ -32,10 +32,10 @@ class ClientStep:
     def lines(self) -> list[str]:
         if self.change is None:
             return [f"  {self.client.title}: cannot be changed"]
-        if not self.to_do:
-            return [f"  {self.client.title}: has the server already ({self.change.path})"]
-        shown = [f"    {line}" for line in diff(self.change).splitlines()]
         notes = [f"    {note}" for note in self.change.notes]
+        if not self.to_do:
+            return [f"  {self.client.title}: has the server already ({self.change.path})", *notes]
+        shown = [f"    {line}" for line in diff(self.change).splitlines()]
         return [f"  {self.client.title}: {self.change.path}", *shown, *notes]
 
 

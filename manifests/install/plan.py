@@ -167,6 +167,8 @@ def _install(
         kept = flags_in(_words(current), about)
         if kept:
             launch, notes = launch.with_flags(kept), (f"keeps the server's flags: {' '.join(kept)}",)
+    if current and not _REMOTE & current.keys() and (off := switched_off(current)):
+        notes = (*notes, f"the client has it switched off: {off} stands in its entry, and stays")
     mark, text = without_mark(before or b"")
     after = mark + _mapped(path, lambda: _edited(client, text, entry, current, launch, about))
     if current is None:
@@ -201,6 +203,12 @@ def _edited(
         if current.get(key, _DEFAULTS.get(key)) != value:
             text = edits.put(text, (*entry, key), value)
     return text
+
+
+def switched_off(entry: Any) -> str:
+    """What in an entry keeps the client from starting it; "" where nothing does. Each client reads one of these."""
+    signs = {"enabled": False, "disabled": True} if isinstance(entry, dict) else {}
+    return next((f"{key} = {str(value).lower()}" for key, value in signs.items() if entry.get(key) is value), "")
 
 
 def _words(current: dict[str, Any]) -> list[str]:

@@ -130,6 +130,25 @@ def test_an_older_entry_is_brought_up_to_date_and_keeps_what_is_the_users(tmp_pa
     assert "is back" in change.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("codex", b'[mcp_servers.internvl]\ncommand = "/opt/bin/internvl-mcp"\nenabled = false\n', "enabled = false"),
+        ("windsurf", b'{"mcpServers": {"internvl": {"command": "/old", "disabled": true}}}', "disabled = true"),
+        ("windsurf", b'{"mcpServers": {"internvl": {"command": "/old", "disabled": false}}}', ""),
+        ("cursor", b'{"mcpServers": {"internvl": {"url": "https://x.example", "disabled": true}}}', ""),
+    ],
+)
+def test_an_entry_that_is_switched_off_stays_so_and_that_is_told(
+    name: str, data: bytes, said: str, tmp_path: Path
+) -> None:
+    place = place_in(tmp_path)
+    file = written(place, name, data)
+    (change,) = install(place, name)
+    assert [said in note and "switched off" in note for note in change.notes] == ([True] if said else [])
+    assert (said.encode() in file.read_bytes().replace(b'"disabled": true', b"disabled = true")) or not said
+
+
 def test_an_entry_of_a_remote_server_is_replaced_whole(tmp_path: Path) -> None:
     place = place_in(tmp_path)
     file = written(place, "cursor", b'{"mcpServers": {"internvl": {"url": "http://gpu:8000/mcp", "headers": {}}}}')

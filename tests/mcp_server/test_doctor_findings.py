@@ -165,6 +165,13 @@ def test_an_entry_that_starts_this_server_is_ok(tmp_path: Path) -> None:
     assert found.state == "ok" and found.what.startswith("Claude Code starts this server by ")
 
 
+def test_an_entry_that_is_switched_off_is_told(tmp_path: Path) -> None:
+    facts = Computer(clients=("codex",)).facts(tmp_path)
+    (facts.place.home / ".codex/config.toml").write_text('[mcp_servers.internvl]\ncommand = "/x"\nenabled = false\n')
+    (found,) = doctor_clients.findings(facts.place)
+    assert found.state == "absent" and "switched off: enabled = false" in found.what
+
+
 def test_an_entry_whose_program_is_gone_is_broken(tmp_path: Path) -> None:
     (found,) = clients(Computer(), tmp_path, "/gone/bin/internvl-mcp")
     assert found.state == "broken" and "/gone/bin/internvl-mcp, which is not there" in found.what
