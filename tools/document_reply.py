@@ -16,8 +16,9 @@ Format = Literal["markdown", "text", "json", "outline"]
 
 
 class PageRead(Frozen):
-    """One page, and why it was read that way; failed: nothing of it can be read, and why. `markdown` and `tables` are
-    filled in for format json.
+    """One page, and why it was read that way; failed: nothing of it can be read, and why. `furniture`: running heads
+    and feet, page numbers and margin notes, which Markdown leaves out. `markdown` and `tables` are filled in for
+    format json.
 
     What of it does not fit in a reply comes with `next_cursor`, under the same number.
     """
@@ -25,6 +26,7 @@ class PageRead(Frozen):
     number: int
     source: Literal["text-layer", "ocr", "model", "failed"]
     reason: str | None = None
+    furniture: tuple[str, ...] = ()
     markdown: str | None = None
     tables: tuple[TextTable, ...] = ()
 
@@ -104,7 +106,8 @@ class Reply:
         if why is not None:
             return PageRead(number=page.number, source="failed", reason=why)
         source = "model" if page.number in self.by_model else page.source
-        return PageRead(number=page.number, source=source, reason=page.ocr_reason)
+        aside = () if self.format == "text" or source == "model" else page.furniture
+        return PageRead(number=page.number, source=source, reason=page.ocr_reason, furniture=aside)
 
     def _contents(self, read: ReadPage) -> tuple[str, tuple[TextTable, ...]]:
         text = read.page.text if self.format == "text" else read.page.markdown

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vision.call import Call
-from vision.errors import InvalidArgument
+from vision.errors import InvalidArgument, VisionError
 from vision.media.document_composing import composing
 from vision.media.document_pages import DocumentPage, page_from_ocr, parse_pages
 from vision.seen import Media, Picture
 from vision.service import VisionService
-from vision.types import Box
+from vision.types import Box, PageText
 from vision.workers.jobs import DocumentItem
 
 
@@ -96,13 +96,24 @@ async def _read_if_needed(service: VisionService, media: Media, item: DocumentIt
     if item.raster is not None:
         steps = composing(page, item.scale, (item.raster.width, item.raster.height))
         part = next(steps)
+        failed: list[str] = []
         while True:
-            read = await service.read_page_raster(media, item, pixels, part)
+            try:
+                read = await service.read_page_raster(media, item, pixels, part)
+            except VisionError as error:
+                if page.checked is not None or not page.pictures:
+                    raise
+                # The text layer stands, whatever becomes of the pictures on the page.
+                failed.append(error.message)
+                read = PageText()
             try:
                 part = steps.send(read)
             except StopIteration as done:
                 page = done.value
                 break
+        if failed:
+            said = f"{len(failed)} picture{'' if len(failed) == 1 else 's'} on it could not be read: {failed[0]}"
+            page = page.model_copy(update={"ocr_reason": f"{page.ocr_reason}; {said}" if page.ocr_reason else said})
     return ReadPage(item.place, item.total, item.page_count, item.title or None, page)
 
 

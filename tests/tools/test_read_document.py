@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import base64
 from typing import Any
 
+import pymupdf
 import pytest
 
 from tools.cursor import Cursors
 from tools.read_document import ReadDocumentParameters
-from vision.errors import InvalidArgument, UnsupportedMedia
+from vision.errors import InvalidArgument, LimitExceeded, UnsupportedMedia
+from vision.service import VisionService
 
 pytestmark = pytest.mark.anyio
 
@@ -110,3 +113,48 @@ async def test_video_and_bad_pages_are_refused(ask: Any) -> None:
         await ask("read_document", source="video.mp4")
     with pytest.raises(InvalidArgument, match="backwards"):
         await ask("read_document", source="report.pdf", pages="4-2")
+
+
+def _in_uri(document: pymupdf.Document) -> str:
+    return "data:application/pdf;base64," + base64.b64encode(document.tobytes()).decode()
+
+
+async def test_a_picture_that_cannot_be_read_costs_none_of_the_page_s_own_text(
+    ask: Any, shared_service: VisionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = pymupdf.open().new_page(width=400, height=100)
+    screen.insert_text((20, 50), "Save changes?", fontsize=20)
+    document = pymupdf.open()
+    page = document.new_page()
+    page.insert_text((72, 80), "Above the screenshot", fontsize=11)
+    page.insert_image((72, 100, 472, 200), pixmap=screen.get_pixmap(dpi=150))
+
+    async def fail(*_: Any) -> None:
+        raise LimitExceeded("The recogniser was ended after 30 s", "Name fewer pages.")
+
+    monkeypatch.setattr(shared_service, "read_page_raster", fail)
+    result = await ask("read_document", source=_in_uri(document))
+    assert "Above the screenshot" in result.markdown
+    (shown,) = result.pages
+    assert (shown.source, shown.reason) == (
+        "text-layer",
+        "1 picture on it could not be read: The recogniser was ended after 30 s",
+    )
+
+
+async def test_running_heads_are_told_beside_the_markdown_that_leaves_them_out(ask: Any) -> None:
+    document = pymupdf.open()
+    for number in range(1, 5):
+        page = document.new_page()
+        page.insert_text((72, 40), "Harbour authority, annual report", fontsize=9)
+        page.insert_textbox((72, 90, 500, 500), f"Part {number} of what was found in the harbour. " * 20, fontsize=11)
+        page.insert_text((290, 815), str(number), fontsize=9)
+    source = _in_uri(document)
+    whole = await ask("read_document", source=source)
+    assert "annual report" not in whole.markdown
+    assert [page.furniture for page in whole.pages] == [
+        ("Harbour authority, annual report", str(n)) for n in range(1, 5)
+    ]
+    plain = await ask("read_document", source=source, format="text")
+    assert plain.markdown.count("annual report") == 4
+    assert not any(page.furniture for page in plain.pages)
