@@ -15,7 +15,7 @@ import tree_sitter_toml
 from tree_sitter import Language, Node, Parser
 
 from manifests.edits.meaning import Path, with_value, without
-from manifests.edits.text import Broken, Span, after_line, applied, line_end, line_start, newline_of
+from manifests.edits.text import Broken, Span, after_line, applied, indent_at, line_end, line_start, newline_of
 
 
 class _Read(NamedTuple):
@@ -34,6 +34,11 @@ class _Pair(NamedTuple):
     @property
     def value(self) -> Node:
         return self.node.named_children[1]
+
+    @property
+    def above(self) -> int:
+        """How many parts of the path the header around it says."""
+        return len(self.path) - len(_key(self.node.named_children[0]))
 
 
 def meaning(text: bytes) -> Any:
@@ -147,8 +152,8 @@ def _put(read: _Read, path: Path, value: Any) -> list[Span]:
     if around is not None:
         return [_into_inline(around.value, path[-1], value)]
     own = next((table for table in _tables(read, path[:-1]) if _header(table) == path[:-1]), None)
-    if not isinstance(value, dict) and own is not None:
-        return [_into_table(read, own, path[-1], value)]
+    if not isinstance(value, dict):
+        return [_key_of_table(read, pairs, own, path, value)]
     gone = _without(read, path)
     return [*gone, Span(len(read.text), len(read.text), _new_table(read.text, path, value))]
 
@@ -159,6 +164,23 @@ def _into_inline(table: Node, key: str, value: Any) -> Span:
     if pairs:
         return Span(pairs[-1].end_byte, pairs[-1].end_byte, b", " + written)
     return Span(table.start_byte + 1, table.end_byte - 1, b" " + written + b" ")
+
+
+def _key_of_table(read: _Read, pairs: list[_Pair], own: Node | None, path: Path, value: Any) -> Span:
+    """Into the table that has this header; else beside a dotted key, which lets its table have no header; else under a
+    header that is new.
+    """
+    if own is not None:
+        return _into_table(read, own, path[-1], value)
+    dotted = next((pair for pair in pairs if pair.path[: len(path) - 1] == path[:-1] and pair.above < len(path)), None)
+    if dotted is None:
+        end = len(read.text)
+        return Span(end, end, _new_table(read.text, path[:-1], {path[-1]: value}))
+    written = b".".join(_rendered_key(part) for part in path[dotted.above :]) + b" = " + _rendered(value)
+    if dotted.inline is not None:
+        return Span(dotted.node.end_byte, dotted.node.end_byte, b", " + written)
+    end = line_end(read.text, dotted.node.end_byte)
+    return Span(end, end, newline_of(read.text) + indent_at(read.text, dotted.node.start_byte) + written)
 
 
 def _into_table(read: _Read, table: Node, key: str, value: Any) -> Span:

@@ -151,6 +151,22 @@ a = '''
     assert left == text[text.index(b"\n# about") :]
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (b'[mcp_servers.internvl.env]\nK = "v"\n# own\n|', b'\n[mcp_servers.internvl]\ncommand = "x"\n'),
+        (b"mcp_servers.internvl.on = false # own|\n[a]\n", b'\nmcp_servers.internvl.command = "x"'),
+        (b"[mcp_servers]\r\n  internvl.on = true|\r\n", b'\r\n  internvl.command = "x"'),
+        (b"mcp_servers = { internvl.on = true| }", b', internvl.command = "x"'),
+        (b"mcp_servers.internvl.env.K = 1|\n", b'\nmcp_servers.internvl.command = "x"'),
+    ],
+)
+def test_toml_gains_a_key_where_the_entry_has_no_header(text: bytes, key: bytes) -> None:
+    """It stands where | is."""
+    before, after = text.replace(b"|", b""), text.replace(b"|", key)
+    assert toml.put(before, (*TOML_PATH, "command"), "x") == after
+
+
 def test_toml_changes_values_where_they_stand() -> None:
     text = b'[mcp_servers]\r\ninternvl = { command = "x", args = ["a"] } # c\r\n[z]\r\n'
     changed = toml.put(toml.put(text, ("mcp_servers", "internvl", "command"), "C:\\y"), (*TOML_PATH, "cwd"), "/")
