@@ -20,12 +20,20 @@ from vision.errors import ConfigError
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
+        _require_working_directory()
         configured = settings.load(options)
         logs.start(options.log_level or "warning", configured.log_format)
         return options.run(options, configured)
     except ConfigError as error:
         print(f"internvl-mcp: {error.message}\n{error.hint}", file=sys.stderr)  # noqa: T201
         return 2
+
+
+def _require_working_directory() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as e:
+        raise ConfigError("the folder that this was started in is gone", "Change to one that is there.") from e
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -89,9 +89,11 @@ def _kind(facts: Facts) -> Kind:
 
 
 def uv_of(facts: Facts) -> Path | None:
-    """uv, which tells programs that it runs where it is."""
-    told = facts.place.environment.get("UV")
-    return Path(told) if told else facts.place.program("uv")
+    """uv, which tells programs that it runs where it is; the npm package's environment may hold one of its own."""
+    if told := facts.place.environment.get("UV"):
+        return Path(told)
+    own = facts.place.prefix / ("Scripts/uv.exe" if facts.place.system == "windows" else "bin/uv")
+    return facts.place.program("uv") or (own if own.is_file() else None)
 
 
 def install_for(environment: Environment, build: Build, facts: Facts, *, replace: bool) -> Install:

@@ -76,6 +76,16 @@ def test_doctor_reads_a_picture_and_says_what_is_missing(
     assert "internvl-mcp install --target" in said
 
 
+def test_a_folder_that_is_gone_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["install", "--dry-run"]) == 2
+    assert "started in is gone" in capsys.readouterr().err
+
+
 def test_a_download_from_the_shell_is_sent_to_pull(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["call", "manage_model", "action=download"]) == 1
     assert "internvl-mcp pull" in capsys.readouterr().err

@@ -182,6 +182,15 @@ def test_from_uvs_cache_the_tool_that_was_installed_goes_on(tmp_path: Path) -> N
     assert "internvl" not in claude(facts)
 
 
+def test_the_uv_that_the_npm_launcher_fetched_is_taken(tmp_path: Path) -> None:
+    facts = Computer(gpus=RTX_4090, kind="npm", programs=()).facts(tmp_path)
+    uv = facts.place.prefix / "bin" / "uv"
+    uv.touch(0o755)
+    watched = Watched(tmp_path / "site")
+    assert run(facts, watched.hands, "--yes", "--no-self-test", "--no-clients") == 0
+    assert watched.done[0][:3] == (str(uv), "pip", "install")
+
+
 def test_the_tool_that_goes_on_gets_the_settings_of_this_run(tmp_path: Path) -> None:
     facts = Computer(gpus=RTX_4090, kind="uvx", programs=("uv", "uvx")).facts(tmp_path)
     watched = Watched(tmp_path / "site")
