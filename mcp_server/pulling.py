@@ -93,11 +93,15 @@ def _named(name: str) -> Wanted:
 
 def _agreed() -> bool:
     """Asks at a terminal; anywhere else the command itself was the wish."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()):  # None: it was closed
         return True
     sys.stdout.write("Fetch it? [Y/n] ")
     sys.stdout.flush()
-    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+    return sys.stdin.readline().replace(" ", "").lower() in (
+        "\n",
+        "y\n",
+        "yes\n",
+    )  # nothing at all: the terminal is gone
 
 
 class _JsonReport:

@@ -123,13 +123,18 @@ class Terminal:
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
 
 
-@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("\n", 0), ("y\n", 0)])
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("\n", 0), ("y\n", 0), ("", 1)])
 def test_at_a_terminal_it_asks_before_it_fetches(
     site: Site, pull: Pull, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
 ) -> None:
     Terminal(monkeypatch, answer)
     assert pull(REPOSITORY) == code
     assert bool(site.requests(SHARDS[0])) == (code == 0)
+
+
+def test_where_the_input_was_closed_the_command_itself_is_the_wish(pull: Pull, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert pull(REPOSITORY) == 0
 
 
 def test_yes_is_not_asked_again_and_a_terminal_shows_one_changing_line(
