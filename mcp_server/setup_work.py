@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -82,6 +83,9 @@ class Work:
                 self.failed.append(problem)
             elif step.to_do:
                 self.talk.say([f"Added to {step.client.title}. {step.client.then}"])
+        if steps and (given := _settings_given(self.options)):
+            again = shlex.join((descriptor().command, "install", "--", *given))
+            self.talk.say([f"Settings of this run are not those of the clients. To give them these: {again}"])
 
     def self_test(self, planned: ModelPlan) -> None:
         """The model answers a question about a drawn picture; without one the embedded engine reads words back."""

@@ -182,6 +182,22 @@ def test_from_uvs_cache_the_tool_that_was_installed_goes_on(tmp_path: Path) -> N
     assert "internvl" not in claude(facts)
 
 
+def test_settings_that_clients_do_not_get_are_told_with_the_command_that_gives_them(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    facts = Computer(cores=4).facts(tmp_path)
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    setup_command.add_arguments(parser)
+    words = ["--yes", "--no-self-test", "--endpoint", "http://gpu:8000/v1"]
+    settings = Settings(endpoints=("http://gpu:8000/v1",))
+    assert setup(parser.parse_args(words), settings, facts, Watched(tmp_path / "site").hands) == 0
+    said = capsys.readouterr().out
+    assert "To give them these: internvl-mcp install -- --endpoint=http://gpu:8000/v1\n" in said
+    assert setup(parser.parse_args(words[:2]), settings, facts, Watched(tmp_path / "site").hands) == 0
+    assert "install --" not in capsys.readouterr().out
+
+
 def test_the_uv_that_the_npm_launcher_fetched_is_taken(tmp_path: Path) -> None:
     facts = Computer(gpus=RTX_4090, kind="npm", programs=()).facts(tmp_path)
     uv = facts.place.prefix / "bin" / "uv"
