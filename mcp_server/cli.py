@@ -8,6 +8,7 @@ Imports stay inside the functions that need them: a client waits for the server'
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _require_working_directory()
         configured = settings.load(options)
         logs.start(options.log_level or "warning", configured.log_format)
-        return options.run(options, configured)
+        done = options.run(options, configured)
+        sys.stdout.flush()
+        return done
+    except BrokenPipeError:
+        # Whoever read the output, `head` perhaps, has seen enough. Python would complain once more at its own end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ConfigError as error:
         print(f"internvl-mcp: {error.message}\n{error.hint}", file=sys.stderr)  # noqa: T201
         return 2

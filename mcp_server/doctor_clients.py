@@ -16,7 +16,7 @@ from manifests.edits import jsonc, toml
 from manifests.edits.meaning import found
 from manifests.edits.text import without_mark
 from manifests.errors import InstallError
-from manifests.install.plan import Change, plan_install, switched_off
+from manifests.install.plan import Change, kept_out, plan_install, switched_off
 from mcp_server import __version__
 from mcp_server.finding import Finding
 
@@ -48,6 +48,8 @@ def _client(place: Place, client: Client) -> Finding:
         return Finding(
             "absent", f"{client.title} has this server switched off: {off} ({change.path})", "Take that out."
         )
+    if out := kept_out(client, change.before or b"", about.server):
+        return Finding("absent", f"{client.title} does not start this server: {out} ({change.path})", "Change that.")
     program = _program(_entry(change))
     if program is None:
         return Finding("ok", f"{client.title} uses a server at an address ({change.path})")

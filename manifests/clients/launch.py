@@ -72,8 +72,9 @@ def flags_in(words: Sequence[str], descriptor: Descriptor) -> tuple[str, ...]:
 
 def _npx(place: Place, npx: str, descriptor: Descriptor) -> tuple[str, ...]:
     words = (npx, *descriptor.launcher[1:])
-    # On Windows npx is a script of the command interpreter, which clients do not start by themselves.
-    return ("cmd", "/c", *words) if place.system == "windows" else words
+    # On Windows npx is a script of the command interpreter, which clients do not start by themselves. It is named by
+    # its name alone: the interpreter loses the quotes where more than one word of its line needs them.
+    return ("cmd", "/c", "npx", *words[1:]) if place.system == "windows" else words
 
 
 def _script(place: Place, command: str) -> Path | None:

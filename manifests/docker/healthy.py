@@ -3,8 +3,17 @@
 import os
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+
+def port(command: Sequence[bytes], environment: Mapping[str, str]) -> str:
+    """The port among the words, as a word of its own or behind a sign; else the environment's."""
+    for word, after in zip(command, [*command[1:], b""], strict=True):
+        flag, sign, value = word.partition(b"=")
+        if flag in (b"--port", b"--http-port"):
+            return (value if sign else after).decode()
+    return environment.get("INTERNVL_MCP_HTTP_PORT", "8000")
 
 
 def well(command: Sequence[bytes], port: str) -> bool:
@@ -20,4 +29,4 @@ def well(command: Sequence[bytes], port: str) -> bool:
 
 if __name__ == "__main__":
     own = Path("/proc/1/cmdline").read_bytes().split(b"\0")
-    sys.exit(0 if well(own, os.environ.get("INTERNVL_MCP_HTTP_PORT", "8000")) else 1)
+    sys.exit(0 if well(own, port(own, os.environ)) else 1)

@@ -25,6 +25,7 @@ Action = Literal["create", "add", "update", "already", "remove", "restore", "del
 _FORMATS: dict[str, ModuleType] = {"json": jsonc, "toml": toml}
 # Left out, they mean this.
 _DEFAULTS: dict[str, Any] = {"args": [], "type": "stdio"}
+_AGAIN = ", and run this again; or name the other clients with --target."
 _REMOTE = frozenset({"url", "serverUrl", "httpUrl"})
 
 
@@ -147,9 +148,9 @@ def _mapped(path: Path, work: Callable[[], Any]) -> Any:
     try:
         return work()
     except Broken as e:
-        raise InstallError("file_broken", f"{path}: {e}", "Mend the file, or move it away, and run this again.") from e
+        raise InstallError("file_broken", f"{path}: {e}", f"Mend the file, or move it away{_AGAIN}") from e
     except WrongType as e:
-        raise InstallError("wrong_type", f"{path}: {e}", "Mend the file, and run this again.") from e
+        raise InstallError("wrong_type", f"{path}: {e}", f"Mend the file{_AGAIN}") from e
 
 
 def _install(
@@ -170,6 +171,8 @@ def _install(
     if current and not _REMOTE & current.keys() and (off := switched_off(current)):
         notes = (*notes, f"the client has it switched off: {off} stands in its entry, and stays")
     mark, text = without_mark(before or b"")
+    if out := kept_out(client, before or b"", about.server):
+        notes = (*notes, f"the client does not start it: {out}")
     after = mark + _mapped(path, lambda: _edited(client, text, entry, current, launch, about))
     if current is None:
         action: Action = "create" if before is None else "add"
@@ -209,6 +212,17 @@ def switched_off(entry: Any) -> str:
     """What in an entry keeps the client from starting it; "" where nothing does. Each client reads one of these."""
     signs = {"enabled": False, "disabled": True} if isinstance(entry, dict) else {}
     return next((f"{key} = {str(value).lower()}" for key, value in signs.items() if entry.get(key) is value), "")
+
+
+def kept_out(client: Client, data: bytes, server: str) -> str:
+    """What elsewhere in a client's file that can be read keeps it from starting the server; "" where nothing does."""
+    lists = _FORMATS[client.format].meaning(without_mark(data)[1]).get("mcp") if client.name == "gemini" else None
+    if not isinstance(lists, dict):
+        return ""
+    allowed, excluded = lists.get("allowed"), lists.get("excluded")
+    if isinstance(allowed, list) and allowed and server not in allowed:
+        return f'mcp.allowed names others, and not "{server}"'
+    return f'mcp.excluded names "{server}"' if isinstance(excluded, list) and server in excluded else ""
 
 
 def _words(current: dict[str, Any]) -> list[str]:

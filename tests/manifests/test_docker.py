@@ -62,6 +62,14 @@ def test_what_an_image_copies_is_there_and_let_through(name: str) -> None:
         assert Path(path).parts[0] in let_through
 
 
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [(b"serve --http", "7000"), (b"serve --http --port 9000", "9000"), (b"serve --http-port=9001 --http", "9001")],
+)
+def test_the_port_is_that_of_the_words_else_of_the_environment(healthy: ModuleType, words: bytes, port: str) -> None:
+    assert healthy.port(words.split(), {"INTERNVL_MCP_HTTP_PORT": "7000"}) == port
+
+
 def test_over_stdio_the_server_is_well_unasked(healthy: ModuleType) -> None:
     assert healthy.well(OVER_STDIO, "1")
 

@@ -149,6 +149,23 @@ def test_an_entry_that_is_switched_off_stays_so_and_that_is_told(
     assert (said.encode() in file.read_bytes().replace(b'"disabled": true', b"disabled = true")) or not said
 
 
+@pytest.mark.parametrize(
+    ("lists", "said"),
+    [
+        ({"allowed": ["other"]}, "mcp.allowed names others"),
+        ({"excluded": ["internvl"]}, "mcp.excluded names"),
+        ({"allowed": ["internvl"], "excluded": ["other"]}, ""),
+        ({"allowed": []}, ""),
+        ("all", ""),
+    ],
+)
+def test_a_list_that_keeps_it_out_is_told(lists: object, said: str, tmp_path: Path) -> None:
+    place = place_in(tmp_path)
+    written(place, "gemini", json.dumps({"mcp": lists}).encode())
+    (change,) = install(place, "gemini")
+    assert [said in note for note in change.notes] == ([True] if said else [])
+
+
 def test_an_entry_of_a_remote_server_is_replaced_whole(tmp_path: Path) -> None:
     place = place_in(tmp_path)
     file = written(place, "cursor", b'{"mcpServers": {"internvl": {"url": "http://gpu:8000/mcp", "headers": {}}}}')

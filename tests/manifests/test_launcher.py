@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.manifests.launcher_place import SECRET, VERSION, LauncherPlace
+from tests.manifests.launcher_place import LAUNCHER, NODE, SECRET, VERSION, LauncherPlace
 
 RUN_LIMIT_S = 60
 
@@ -202,3 +202,12 @@ def test_environments_of_versions_that_nothing_uses_any_more_are_removed(place: 
     place.settle()
     left = {path.name for path in place.data.iterdir() if path.is_dir()}
     assert left == {*names, place.made.name} - {"env-0.0.0"}
+
+
+def test_a_flag_s_value_that_is_called_like_a_command_is_none(place: LauncherPlace) -> None:
+    script = f"process.stdout.write(JSON.stringify(require({json.dumps(str(LAUNCHER / 'words.js'))}).isServer("
+    for words, server in ((["--root", "doctor"], True), (["doctor"], False), (["--root", "/x", "setup"], False)):
+        done = subprocess.run(
+            [str(NODE), "-e", f"{script}{json.dumps(words)}, false)))"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == json.dumps(server), words

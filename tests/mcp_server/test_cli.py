@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,13 @@ def test_a_folder_that_is_gone_is_one_clear_error(
 def test_a_download_from_the_shell_is_sent_to_pull(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["call", "manage_model", "action=download"]) == 1
     assert "internvl-mcp pull" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:
+    code = "import sys; from mcp_server.cli import main; sys.exit(main(['plan']))"
+    command = [sys.executable, "-P", "-c", code]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+        assert (process.wait(60), said) == (1, b"")

@@ -172,6 +172,14 @@ def test_an_entry_that_is_switched_off_is_told(tmp_path: Path) -> None:
     assert found.state == "absent" and "switched off: enabled = false" in found.what
 
 
+def test_a_list_that_keeps_the_entry_out_is_told(tmp_path: Path) -> None:
+    facts = Computer(clients=("gemini",)).facts(tmp_path)
+    values = {"mcpServers": {"internvl": {"command": "/x"}}, "mcp": {"excluded": ["internvl"]}}
+    (facts.place.home / ".gemini/settings.json").write_text(json.dumps(values))
+    (found,) = doctor_clients.findings(facts.place)
+    assert found.state == "absent" and "mcp.excluded" in found.what
+
+
 def test_an_entry_whose_program_is_gone_is_broken(tmp_path: Path) -> None:
     (found,) = clients(Computer(), tmp_path, "/gone/bin/internvl-mcp")
     assert found.state == "broken" and "/gone/bin/internvl-mcp, which is not there" in found.what

@@ -109,7 +109,7 @@ async function findPython(env, found) {
 
 /** The Python that INTERNVL_MCP_PYTHON names. Throws a Failure where it cannot be used. */
 async function namedPython(named, env) {
-  const file = path.isAbsolute(named) ? named : everywhere(named, folders(env))[0];
+  const file = path.isAbsolute(named) ? named : everywhere(named.replace(/\.exe$/i, ''), folders(env))[0];
   const said = file && await ask(file, ['-c', PROBE], env);
   const lacks = said ? unfit(said) : 'which does not start';
   if (lacks === null) return { kind: 'python', command: file, words: [] };

@@ -5,7 +5,9 @@ const COMMANDS = ['call', 'doctor', 'plan', 'pull', 'install', 'uninstall', 'set
 
 /** True where a client will speak MCP over standard input; everything else is a command that a person waits for. */
 function isServer(words, terminal) {
-  const other = (word) => COMMANDS.includes(word) || ['--help', '-h', '--version', '--http'].includes(word);
+  // What stands after a setting's flag is its value: a folder may be called doctor.
+  const other = (word, at) => ['--help', '-h', '--version', '--http'].includes(word)
+    || (COMMANDS.includes(word) && !/^--[^=]+$/.test(at > 0 ? words[at - 1] : ''));
   return !terminal && !words.some(other);
 }
 
