@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
 from mcp.server.lowlevel import Server
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -25,6 +28,7 @@ from mcp_server.app import rendered_tools
 from mcp_server.auth import Authorisation, authorisation_of
 from mcp_server.http_bodies import Bodies
 from mcp_server.http_calls import Calls
+from mcp_server.http_events import Events, Sessions
 from mcp_server.http_gate import OPEN_PATH, REQUEST_ID, SESSION, VERSION, Gate
 from mcp_server.http_turns import Turns
 from mcp_server.metrics import CONTENT_TYPE, Metrics, Now
@@ -58,13 +62,15 @@ def http_app(server: Server[Any], settings: Settings, turns: Turns | None = None
     now = Now(lambda: turns.running, lambda: turns.waiting, lambda: bodies.held_bytes)
     metrics = Metrics([tool.name for tool in rendered_tools()], now)
     server.middleware.append(Calls(metrics.observe))
-    manager = StreamableHTTPSessionManager(
-        server,
-        stateless=settings.http_stateless,
-        # Names and origins are checked by the gate, for every path; without this the SDK checks nothing more.
-        security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-        max_request_body_size=settings.http_max_body_bytes,
-    )
+    events = Events()
+    manager = Sessions(server, settings, events)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with manager.run(), anyio.create_task_group() as group:
+            group.start_soon(events.expire)
+            yield
+            group.cancel_scope.cancel()
 
     async def health(_: Request) -> Response:
         status = "draining" if turns.closed else "ok"
@@ -78,7 +84,7 @@ def http_app(server: Server[Any], settings: Settings, turns: Turns | None = None
             *(authorisation.routes if authorisation else ()),
         ],
         middleware=_middleware(settings, authorisation, bodies),
-        lifespan=lambda _: manager.run(),
+        lifespan=lifespan,
     )
 
 

@@ -28,13 +28,20 @@ logger = logging.getLogger("internvl_mcp.http")
 
 @dataclass(eq=False)
 class Exchange:
-    """One request over HTTP and what ends with it: the scopes are cancelled when its client leaves."""
+    """One request over HTTP and what ends with it: the scopes are cancelled when its client leaves.
+
+    `ended`: the response has been sent as a whole. Nobody leaves then, also where the work goes on: a stream may be
+    closed before its answer, which the client fetches by another request.
+    """
 
     id: str
     scopes: set[anyio.CancelScope] = field(default_factory=set)
     left: bool = False
+    ended: bool = False
 
     def leave(self) -> None:
+        if self.ended:
+            return
         self.left = True
         for scope in tuple(self.scopes):
             scope.cancel()
@@ -129,6 +136,8 @@ class _Answering:
                 self._replaced = True
                 await self._gate.too_large()(self._scope, _nothing, self._send)
                 return
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._exchange.ended = True
         await self._send(message)
 
 

@@ -27,14 +27,7 @@ Found = Mapping[str, Mapping[str, str]]
 Excused = Mapping[str, tuple[str, ...]]
 """By reason: scenarios, or `scenario:check` where only that check of it cannot be passed."""
 
-_NO_RESUMPTION: Excused = {
-    "an answer whose stream broke is not sent again: a long call is a job, which get_result asks for": (
-        "server-sse-polling:server-sse-priming-event",
-        "server-sse-polling:server-sse-retry-field",
-    ),
-}
 FIXTURE_EXCUSED: Excused = {
-    **_NO_RESUMPTION,
     "no job waits for its client's input, and none begins after such": (
         "tasks-mrtr-input:sep-2663-tasks-get-status-input-required",
         "tasks-mrtr-input:tasks-mrtr-partial-fulfillment",
@@ -48,7 +41,6 @@ FIXTURE_EXCUSED: Excused = {
     ),
 }
 PRODUCT_EXCUSED: Excused = {
-    **_NO_RESUMPTION,
     "the tasks extension: calls slow tools of the suite's own server": (
         "tasks-lifecycle",
         "tasks-capability-negotiation",
@@ -61,6 +53,7 @@ PRODUCT_EXCUSED: Excused = {
         "tasks-mrtr-composition",
     ),
     "calls a test_* tool, which no product has": (
+        "server-sse-polling:server-sse-disconnect-resume",
         "tools-call-simple-text",
         "tools-call-image",
         "tools-call-audio",

@@ -95,6 +95,14 @@ async def _progress(context: Context, _: types.CallToolRequestParams) -> ToolRep
     return _said(_text("done"))
 
 
+async def _closes_its_stream(context: Context, _: types.CallToolRequestParams) -> ToolReply:
+    """Leaves its client to fetch the answer by another request."""
+    if context.close_sse_stream is not None:
+        await context.close_sse_stream()
+    await anyio.sleep(_PAUSE_S)
+    return _said(_text("done"))
+
+
 async def _greet(_: Context, params: types.CallToolRequestParams) -> ToolReply:
     return _said(_text(f"Hello, {(params.arguments or {})['name']}!"))
 
@@ -242,6 +250,7 @@ TOOLS: dict[str, tuple[dict[str, Any], Callable[[Context, types.CallToolRequestP
     ),
     "test_tool_with_progress": ({}, _progress),
     "test_tool_with_logging": ({}, _logging),
+    "test_reconnection": ({}, _closes_its_stream),
     "test_logging_tool": ({}, _logging),
     "test_sampling": ({"prompt": _STRING}, _asks_sampling),
     "test_elicitation": ({"message": _STRING}, _asks_person),

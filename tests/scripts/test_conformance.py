@@ -76,4 +76,4 @@ def test_nothing_is_listed_twice() -> None:
 def test_no_scenario_that_is_required_is_excused_for_the_fixture() -> None:
     """What the revisions require is scored; extensions and what the suite's authors still try out is not."""
     names = {name.partition(":")[0] for each in conformance.FIXTURE_EXCUSED.values() for name in each}
-    assert all(name.startswith("tasks-") or name == "server-sse-polling" for name in names)
+    assert all(name.startswith("tasks-") for name in names)
