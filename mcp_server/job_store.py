@@ -25,10 +25,14 @@ State = Literal["working", "done", "cancelled"]
 
 
 class Outcome(Frozen):
-    """What a call came to: a tool's result, or its error as code, message and hint, as JSON values."""
+    """What a call came to: a tool's result, or its error as code, message and hint, as JSON values.
+
+    `server_failed`: the error is none that the tool knows of, but a fault of the server.
+    """
 
     value: dict[str, Any]
     is_error: bool = False
+    server_failed: bool = False
 
 
 class KeptJob(Frozen):

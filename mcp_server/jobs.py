@@ -262,7 +262,8 @@ class Jobs:
             return _failed(error)
         except Exception:  # the outermost handler: one broken call must not end the server
             logger.exception("%s failed", tool.name)
-            return _failed(WorkerFailed("the server failed on this call", "This is a bug; see its log (stderr)."))
+            error = WorkerFailed("the server failed on this call", "This is a bug; see its log (stderr).")
+            return _failed(error, server_failed=True)
         return Outcome(value=result.model_dump(mode="json"))
 
     def _turn(self, job: Job, call: Call) -> AbstractAsyncContextManager[None]:
@@ -367,5 +368,5 @@ def _why_lost(kept: KeptJob) -> str | None:
     return None
 
 
-def _failed(error: VisionError) -> Outcome:
-    return Outcome(value=error_value(error), is_error=True)
+def _failed(error: VisionError, *, server_failed: bool = False) -> Outcome:
+    return Outcome(value=error_value(error), is_error=True, server_failed=server_failed)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from mcp_server.app import LazyService
     from mcp_server.http_turns import Turns
+    from mcp_server.job_store import Outcome
     from mcp_server.jobs import Found, Job, Jobs
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -45,19 +46,22 @@ class UpdateParams(TaskParams):
 
 
 class Task(Frozen):
-    """The wire form of a job. `result`: of the call, in the state completed."""
+    """The wire form of a job. `result`: of the call, in the state completed, where a tool's error is one as well.
+    `error`: what the server failed with, in the state failed, as JSON-RPC has it.
+    """
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     result_type: Literal["task", "complete"] = "complete"
     task_id: str
-    status: Literal["working", "completed", "cancelled"]
+    status: Literal["working", "completed", "failed", "cancelled"]
     status_message: str
     created_at: str
     last_updated_at: str
     ttl_ms: int
     poll_interval_ms: int = Field(default=_POLL_EVERY_MS)
     result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
 
 
 def serve(app: Server[TaskGroup], service: LazyService, turns: Turns | None) -> None:
@@ -90,10 +94,11 @@ def declared_by(context: ServerRequestContext[Any]) -> bool:
 
 def created(found: Found, keep_s: float) -> Task:
     """The reply of a call that goes on as a task."""
-    return _task(found, keep_s).model_copy(update={"result_type": "task", "result": None})
+    return _task(found, keep_s).model_copy(update={"result_type": "task"})
 
 
-async def _found(jobs: Jobs, context: ServerRequestContext[Any], params: TaskParams, *, cancel: bool) -> Found:
+def require_declared(context: ServerRequestContext[Any]) -> None:
+    """Raises MCPError, with what is missing, for a client that does not declare that it takes tasks."""
     if not declared_by(context):
         data = types.MissingRequiredClientCapabilityErrorData(
             required_capabilities=types.ClientCapabilities(extensions={EXTENSION: {}})
@@ -103,6 +108,10 @@ async def _found(jobs: Jobs, context: ServerRequestContext[Any], params: TaskPar
             "Missing required client capability",
             data.model_dump(by_alias=True, mode="json", exclude_none=True),
         )
+
+
+async def _found(jobs: Jobs, context: ServerRequestContext[Any], params: TaskParams, *, cancel: bool) -> Found:
+    require_declared(context)
 
     async def at_once(_: Job, __: float) -> None:
         """Clients poll: nobody waits here."""
@@ -116,21 +125,26 @@ async def _found(jobs: Jobs, context: ServerRequestContext[Any], params: TaskPar
 
 
 def _task(found: Found, keep_s: float) -> Task:
-    from mcp_server.calling import reply
-
-    result = None
-    if found.outcome is not None:
-        result = reply(found).model_dump(by_alias=True, mode="json", exclude_none=True)
-    return Task(
+    task = Task(
         task_id=found.job_id,
-        status="completed" if found.outcome is not None else "cancelled" if found.state == "cancelled" else "working",
+        status="cancelled" if found.state == "cancelled" else "working",
         status_message=found.progress.message,
         created_at=_iso(found.created),
         last_updated_at=_iso(found.updated),
         # It is kept since its last change; the extension counts from the beginning.
         ttl_ms=round(1000 * (found.updated - found.created + keep_s)),
-        result=result,
     )
+    return task if found.outcome is None else task.model_copy(update=_end(found, found.outcome))
+
+
+def _end(found: Found, outcome: Outcome) -> dict[str, Any]:
+    if outcome.server_failed:
+        told = outcome.value["error"]
+        error = types.ErrorData(code=types.INTERNAL_ERROR, message=f"{told['message']}. {told['hint']}")
+        return {"status": "failed", "error": error.model_dump(mode="json", exclude_none=True)}
+    from mcp_server.calling import reply
+
+    return {"status": "completed", "result": reply(found).model_dump(by_alias=True, mode="json", exclude_none=True)}
 
 
 def _iso(epoch_s: float) -> str:

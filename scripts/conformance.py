@@ -28,16 +28,9 @@ Excused = Mapping[str, tuple[str, ...]]
 """By reason: scenarios, or `scenario:check` where only that check of it cannot be passed."""
 
 FIXTURE_EXCUSED: Excused = {
-    "no job waits for its client's input, and none begins after such": (
+    "no job waits for its client's input: what a tool must ask, it asks before its job begins": (
         "tasks-mrtr-input:sep-2663-tasks-get-status-input-required",
         "tasks-mrtr-input:tasks-mrtr-partial-fulfillment",
-        "tasks-mrtr-composition:sep-2663-mrtr-synchronous-before-task-creation",
-    ),
-    "what breaks in a job is its tool's error: no task fails as the protocol's": (
-        "tasks-lifecycle:sep-2663-tasks-get-status-failed",
-    ),
-    "no tool asks for clients that take tasks: others get a job_id": (
-        "tasks-required-task-error:sep-2663-server-returns-missing-capability-when-required",
     ),
 }
 PRODUCT_EXCUSED: Excused = {

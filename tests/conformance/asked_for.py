@@ -21,9 +21,12 @@ from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 from mcp.shared.message import ServerMessageMetadata
 
 from mcp_server.client import follow
+from tests.conformance.slow_tools import REPLY_WITHIN_S
 from tools.result import JobProgress
 
 Context = ServerRequestContext[Any, Any]
+Begins = tuple[str, dict[str, Any]] | types.InputRequiredResult
+"""A tool's name and its arguments, or what must be answered first."""
 ToolReply = types.CallToolResult | types.InputRequiredResult
 _PAUSE_S = 0.05
 
@@ -273,8 +276,24 @@ TOOLS: dict[str, tuple[dict[str, Any], Callable[[Context, types.CallToolRequestP
     "test_custom_header": ({"region": {**_STRING, "x-mcp-header": "Region"}}, _says(_text("done"))),
     "json_schema_2020_12_tool": (_SCHEMA_2020_12, _says(_text("done"))),
 }
-# Calls of the product's own tools under names of the suite.
-CALLS: dict[str, tuple[str, dict[str, Any]]] = {"test_error_handling": ("extract_text", {"source": "absent.png"})}
+
+
+def _reads_nothing(_: types.CallToolRequestParams) -> Begins:
+    return "extract_text", {"source": "absent.png"}
+
+
+def _asks_before_its_task(params: types.CallToolRequestParams) -> Begins:
+    answer = (params.input_responses or {}).get("user_name")
+    if not isinstance(answer, types.ElicitResult):
+        return types.InputRequiredResult(input_requests={"user_name": NAME})
+    return "slow_compute", {"seconds": 2 * REPLY_WITHIN_S, "label": str((answer.content or {}).get("name"))}
+
+
+# By name: the call of a tool of the product, or of its slow ones, that the suite's stands for.
+CALLS: dict[str, Callable[[types.CallToolRequestParams], Begins]] = {
+    "test_error_handling": _reads_nothing,
+    "test_tool_with_task": _asks_before_its_task,
+}
 
 
 def tools() -> list[types.Tool]:

@@ -16,12 +16,12 @@ import mcp_types as types
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
-from mcp_server import calling, cli, http_serve
+from mcp_server import calling, cli, http_serve, tasks
 from mcp_server.app import LazyService, build_app
 from mcp_server.http_turns import Turns
 from tests.conformance import asked_for
 from tests.conformance.asked_for import Context
-from tests.conformance.slow_tools import REPLY_WITHIN_S, SLOW_TOOLS
+from tests.conformance.slow_tools import ONLY_AS_TASKS, REPLY_WITHIN_S, SLOW_TOOLS
 
 
 def build_fixture(service: LazyService, turns: Turns | None = None) -> Server[Any]:
@@ -53,10 +53,15 @@ def _lay_over_tools(app: Server[Any]) -> None:
         return result.model_copy(update={"tools": [*asked_for.tools(), *slow, *result.tools]})
 
     async def call_tool(context: Context, params: types.CallToolRequestParams) -> Any:
+        if params.name in ONLY_AS_TASKS:
+            tasks.require_declared(context)
         if params.name in asked_for.TOOLS:
             return await asked_for.TOOLS[params.name][1](context, params)
         if params.name in asked_for.CALLS:
-            name, arguments = asked_for.CALLS[params.name]
+            begins = asked_for.CALLS[params.name](params)
+            if isinstance(begins, types.InputRequiredResult):
+                return begins
+            name, arguments = begins
             params = params.model_copy(update={"name": name, "arguments": arguments})
         return await called(context, params)
 

@@ -24,7 +24,7 @@ class ConfirmDelete(Parameters):
     filename: str
 
 
-class FailingJob(Parameters):
+class NoParameters(Parameters):
     pass
 
 
@@ -39,9 +39,15 @@ async def _confirm_delete(_: VisionService, parameters: ConfirmDelete, __: Call)
     return ToolResult(answer=parameters.filename, engine=_ENGINE)
 
 
-async def _failing_job(_: VisionService, __: FailingJob, ___: Call) -> ToolResult:
+async def _failing_job(_: VisionService, __: NoParameters, ___: Call) -> ToolResult:
     await anyio.sleep(2 * REPLY_WITHIN_S)
     raise LimitExceeded("the job failed, as it has to", "Call another one.")
+
+
+async def _protocol_error_job(_: VisionService, __: NoParameters, ___: Call) -> ToolResult:
+    """What no tool should do: it breaks with an error that is none of a tool's."""
+    await anyio.sleep(2 * REPLY_WITHIN_S)
+    raise RuntimeError("the server failed, as it has to")
 
 
 def _tool(name: str, parameters: type[Parameters], run: object) -> Tool:
@@ -51,5 +57,8 @@ def _tool(name: str, parameters: type[Parameters], run: object) -> Tool:
 SLOW_TOOLS = (
     _tool("slow_compute", SlowCompute, _slow_compute),
     _tool("confirm_delete", ConfirmDelete, _confirm_delete),
-    _tool("failing_job", FailingJob, _failing_job),
+    _tool("failing_job", NoParameters, _failing_job),
+    _tool("protocol_error_job", NoParameters, _protocol_error_job),
 )
+# Those that the suite wants to be refused to clients that take no tasks. The product has none: it gives a job_id.
+ONLY_AS_TASKS = ("failing_job", "test_tool_with_task")

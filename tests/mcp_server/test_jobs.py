@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -144,6 +145,7 @@ class _Get(Request[_Params, Literal["tasks/get"]]):
 class _Found(Result):
     status: str
     result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
 
 
 async def test_a_client_that_declares_tasks_gets_one_and_its_result(sample_files: Any, tmp_path: Path) -> None:
@@ -154,6 +156,46 @@ async def test_a_client_that_declares_tasks_gets_one_and_its_result(sample_files
         result = await client.call_tool("read_document", {"source": "report-scan.pdf", "pages": "1"})
     assert tasks.polled and result.structured_content is not None
     assert result.structured_content["page_count"] == 3
+
+
+class Ended(Tasks):
+    """Has the work go on when it is a task, and asks until it has ended; `found` is how."""
+
+    def __init__(self) -> None:
+        self.go_on = anyio.Event()
+        self.found: dict[str, Any] = {}
+
+    async def _resolve(self, task: TaskResult, context: ClaimContext) -> CallToolResult:
+        self.go_on.set()
+        with anyio.fail_after(30):
+            while self.found.get("status", "working") == "working":
+                found = await context.session.send_request(_Get(params=_Params(task_id=task.task_id)), _Found)
+                self.found = found.model_dump(exclude_none=True)
+        return CallToolResult(content=[], is_error=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(RuntimeError("secret words"), "failed"), (InvalidArgument("no", "Ask again."), "completed")]
+)
+async def test_a_task_fails_where_the_server_does_and_is_completed_where_its_tool_says_no(
+    error: Exception, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = Ended()
+
+    async def run(*_: object) -> Any:
+        await tasks.go_on.wait()
+        raise error
+
+    monkeypatch.setattr("mcp_server.calling.TOOLS", (replace(DESCRIBE, run=run),))
+    app = build_app(LazyService(Settings(reply_within_s=0.05, state_folder=tmp_path), tmp_path))
+    async with Client(app, extensions=[tasks]) as client:
+        await client.call_tool(DESCRIBE.name, {"sources": ["chart.png"]})
+    assert tasks.found["status"] == status and "secret" not in str(tasks.found)
+    if status == "failed":
+        assert "result" not in tasks.found and tasks.found["error"]["code"] == -32603
+        assert "see its log" in tasks.found["error"]["message"]
+    else:
+        assert "error" not in tasks.found and tasks.found["result"]["isError"]
 
 
 async def test_without_the_extension_tasks_are_refused(sample_files: Any, tmp_path: Path) -> None:
