@@ -124,9 +124,9 @@ def main() -> int:
         return 1
     if nano:
         return 0
-    print("\nTo give the server to your agent:")
-    print(paint(f"  claude mcp add internvl --scope user -- {SERVER}", "1"))
-    print(paint(f"  codex mcp add internvl -- {SERVER}", "1"))
+    print("\nTo give the server to your agents, and then a model that fits this machine:")
+    print(paint(f"  {SERVER} install", "1"))
+    print(paint(f"  {SERVER} setup", "1"))
     return 0
 
 
