@@ -46,6 +46,7 @@ async def call(
         jobs.drop(job)
         return types.InputRequiredResult(input_requests={"roots": types.ListRootsRequest()})
     if job.outcome is None and tasks.declared_by(context):
+        job.as_task = True
         return tasks.created(job.found, jobs.keep_s)
     return reply(job.found)
 

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import mcp_types as types
 from anyio.abc import TaskGroup
 
-from mcp_server.client import NeedsClientRoots
+from mcp_server.client import NeedsClientRoots, folders
+from mcp_server.job_questions import Questions
 from mcp_server.job_store import JobStore, KeptJob, Outcome, State, new_id
 from mcp_server.running import error_value, log_error, run_tool
 from tools.result import JobProgress, Underway
@@ -54,7 +56,9 @@ _ASK_AGAIN = "The server ended during this job, and passwords are not kept: call
 
 @dataclass(frozen=True)
 class Found:
-    """How a job is. `created`, `updated`: seconds since the epoch. `outcome`: what it came to, when it is done."""
+    """How a job is. `created`, `updated`: seconds since the epoch. `outcome`: what it came to, when it is done. `asks`:
+    what it waits for its client to answer.
+    """
 
     job_id: str
     state: State
@@ -63,6 +67,7 @@ class Found:
     updated: float
     outcome: Outcome | None = None
     unwritten: str | None = None
+    asks: types.InputRequests = field(default_factory=dict)
 
     def underway(self) -> Underway:
         """The reply where there is no outcome."""
@@ -80,6 +85,7 @@ class Found:
 @dataclass(eq=False)
 class Job:
     """One call at work in this process. `accepted`: its id may be given out; `unwritten`: why it is not on disk, too.
+    `as_task`: its client took it for a task, and can be asked `questions`.
 
     `ended` is set when there is an `outcome`, or never will be one: it was cancelled, or must ask its client first.
     """
@@ -93,6 +99,8 @@ class Job:
     accepted: bool = False
     cancelled: bool = False
     needs_roots: bool = False
+    as_task: bool = False
+    questions: Questions = field(default_factory=Questions)
     unwritten: str | None = None
     _changed: anyio.Event = field(default_factory=anyio.Event)
     # Accepting a job and writing what it came to take turns.
@@ -109,7 +117,8 @@ class Job:
     @property
     def found(self) -> Found:
         """How it is now."""
-        return Found(self.id, self.state, self.progress, self.kept.created, time.time(), self.outcome, self.unwritten)
+        times = (self.kept.created, time.time())
+        return Found(self.id, self.state, self.progress, *times, self.outcome, self.unwritten, self.questions.open)
 
     async def report(self, done: float, total: float | None, message: str) -> None:
         self.progress = JobProgress(done=done, total=total, message=message)
@@ -212,6 +221,12 @@ class Jobs:
                 return Found(job_id, kept.state, kept.progress, kept.created, kept.updated, kept.outcome)
             await anyio.sleep(min(_POLL_S, max(0.0, until - time.monotonic())))
 
+    def answer(self, owner: str, job_id: str, responses: Mapping[str, Any]) -> None:
+        """Gives the owner's job what it waits for, where it is at work in this process. Raises ValidationError."""
+        job = self._jobs.get(job_id)
+        if job is not None and job.kept.owner == owner and job.accepted:
+            job.questions.answer(responses)
+
     async def kept(self, owner: str) -> tuple[KeptJob, ...]:
         """The owner's jobs that are done, the last one first; `find` has what they came to. Raises StoreFailed."""
         return await self._store.of(owner)
@@ -279,7 +294,10 @@ class Jobs:
             except NeedsClientRoots:
                 if not job.accepted:
                     raise
-                job.roots = ()  # the client has its reply: it cannot be asked any more
+                # The client has its reply: where it is no task, it cannot be asked any more.
+                answers = await job.questions.ask({"roots": types.ListRootsRequest()}) if job.as_task else {}
+                answered = answers.get("roots")
+                job.roots = folders(answered) if isinstance(answered, types.ListRootsResult) else ()
             if job.accepted and job.unwritten is None:
                 await self._store.learn_roots(job.id, job.roots)
         return job.roots

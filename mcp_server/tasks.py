@@ -1,7 +1,8 @@
 """The extension io.modelcontextprotocol/tasks (2026-07-28): a call that goes on is a task, for clients that declare it.
 
 https://modelcontextprotocol.io/seps/2663-tasks-extension. A task is a job, its id the job's: get_result knows it as
-well. No task ever asks for input, and none is told of by notifications: clients poll.
+well. One that must know its client's roots waits for them (input_required). None is told of by notifications: clients
+poll.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from mcp_server.owner import owner_of
@@ -40,21 +41,22 @@ class TaskParams(types.RequestParams):
 
 
 class UpdateParams(TaskParams):
-    """Of tasks/update. No task here waits for input, so that every response is to be ignored."""
+    """Of tasks/update: some or all of what the task waits for; anything else is to be ignored."""
 
     input_responses: dict[str, Any] = Field(default_factory=dict)
 
 
 class Task(Frozen):
     """The wire form of a job. `result`: of the call, in the state completed, where a tool's error is one as well.
-    `error`: what the server failed with, in the state failed, as JSON-RPC has it.
+    `error`: what the server failed with, in the state failed, as JSON-RPC has it. `input_requests`: what the client
+    has to answer with tasks/update, in the state input_required.
     """
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     result_type: Literal["task", "complete"] = "complete"
     task_id: str
-    status: Literal["working", "completed", "failed", "cancelled"]
+    status: Literal["working", "input_required", "completed", "failed", "cancelled"]
     status_message: str
     created_at: str
     last_updated_at: str
@@ -62,6 +64,7 @@ class Task(Frozen):
     poll_interval_ms: int = Field(default=_POLL_EVERY_MS)
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    input_requests: dict[str, Any] | None = None
 
 
 def serve(app: Server[TaskGroup], service: LazyService, turns: Turns | None) -> None:
@@ -76,7 +79,12 @@ def serve(app: Server[TaskGroup], service: LazyService, turns: Turns | None) -> 
         return types.EmptyResult()
 
     async def update(context: ServerRequestContext[TaskGroup], params: UpdateParams) -> types.EmptyResult:
-        await _found(service.jobs_in(context.lifespan_context, turns), context, params, cancel=False)
+        jobs = service.jobs_in(context.lifespan_context, turns)
+        await _found(jobs, context, params, cancel=False)
+        try:
+            jobs.answer(owner_of(context), params.task_id, params.input_responses)
+        except ValidationError as error:
+            raise MCPError(types.INVALID_PARAMS, "A response is not of the form that its request wants") from error
         return types.EmptyResult()
 
     app.extensions[EXTENSION] = {}
@@ -94,7 +102,7 @@ def declared_by(context: ServerRequestContext[Any]) -> bool:
 
 def created(found: Found, keep_s: float) -> Task:
     """The reply of a call that goes on as a task."""
-    return _task(found, keep_s).model_copy(update={"result_type": "task"})
+    return _task(found, keep_s).model_copy(update={"result_type": "task", "status": "working", "input_requests": None})
 
 
 def require_declared(context: ServerRequestContext[Any]) -> None:
@@ -134,7 +142,12 @@ def _task(found: Found, keep_s: float) -> Task:
         # It is kept since its last change; the extension counts from the beginning.
         ttl_ms=round(1000 * (found.updated - found.created + keep_s)),
     )
-    return task if found.outcome is None else task.model_copy(update=_end(found, found.outcome))
+    if found.outcome is not None:
+        return task.model_copy(update=_end(found, found.outcome))
+    if found.asks and found.state == "working":
+        asks = {name: ask.model_dump(by_alias=True, mode="json", exclude_none=True) for name, ask in found.asks.items()}
+        return task.model_copy(update={"status": "input_required", "input_requests": asks})
+    return task
 
 
 def _end(found: Found, outcome: Outcome) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import anyio
+import mcp_types as types
 
+from mcp_server.jobs import Job
 from tools.result import EngineUsed, ToolResult
 from tools.tool import Parameters, Tool
 from vision.call import Call
@@ -33,10 +35,26 @@ async def _slow_compute(_: VisionService, parameters: SlowCompute, __: Call) -> 
     return ToolResult(answer=parameters.label, engine=_ENGINE)
 
 
-async def _confirm_delete(_: VisionService, parameters: ConfirmDelete, __: Call) -> ToolResult:
-    """A task that asks for nothing, as none of the product's does."""
-    await anyio.sleep(2 * REPLY_WITHIN_S)
-    return ToolResult(answer=parameters.filename, engine=_ENGINE)
+async def _confirm_delete(_: VisionService, parameters: ConfirmDelete, call: Call) -> ToolResult:
+    answers = await _job(call).questions.ask({"confirm": _question(f"Delete {parameters.filename}?")})
+    return ToolResult(answer=f"{parameters.filename}: {len(answers)} answers", engine=_ENGINE)
+
+
+async def _multi_input(_: VisionService, __: NoParameters, call: Call) -> ToolResult:
+    answers = await _job(call).questions.ask({"first": _question("Go on?"), "second": _question("Really?")})
+    return ToolResult(answer=f"{len(answers)} answers", engine=_ENGINE)
+
+
+def _job(call: Call) -> Job:
+    """The job asks for roots by itself; no tool of the product has anything to ask, and none knows its job."""
+    job = getattr(call.progress, "__self__", None)
+    assert isinstance(job, Job)
+    return job
+
+
+def _question(words: str) -> types.ElicitRequest:
+    schema = {"type": "object", "properties": {"confirm": {"type": "boolean"}}}
+    return types.ElicitRequest(params=types.ElicitRequestFormParams(message=words, requested_schema=schema))
 
 
 async def _failing_job(_: VisionService, __: NoParameters, ___: Call) -> ToolResult:
@@ -57,6 +75,7 @@ def _tool(name: str, parameters: type[Parameters], run: object) -> Tool:
 SLOW_TOOLS = (
     _tool("slow_compute", SlowCompute, _slow_compute),
     _tool("confirm_delete", ConfirmDelete, _confirm_delete),
+    _tool("multi_input", NoParameters, _multi_input),
     _tool("failing_job", NoParameters, _failing_job),
     _tool("protocol_error_job", NoParameters, _protocol_error_job),
 )

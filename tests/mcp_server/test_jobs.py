@@ -10,13 +10,16 @@ import anyio
 import pytest
 from mcp import Client, MCPError
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
-from mcp_types import CallToolResult, Request, RequestParams, Result
+from mcp_types import CallToolResult, ListRootsRequest, ListRootsResult, Request, RequestParams, Result
 
 from mcp_server.app import LazyService, build_app
+from mcp_server.job_questions import Questions
 from mcp_server.jobs import Job, Jobs
 from mcp_server.tasks import EXTENSION
 from tests.scripted_model import ScriptedModel, says
 from tools.catalogue import TOOLS
+from tools.result import EngineUsed, ToolResult
+from vision.call import Call
 from vision.chat.types import Stage
 from vision.config import Settings
 from vision.errors import InvalidArgument
@@ -146,6 +149,16 @@ class _Found(Result):
     status: str
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    input_requests: dict[str, Any] | None = None
+
+
+class _Answers(_Params):
+    input_responses: dict[str, Any]
+
+
+class _Update(Request[_Answers, Literal["tasks/update"]]):
+    method: Literal["tasks/update"] = "tasks/update"
+    params: _Answers
 
 
 async def test_a_client_that_declares_tasks_gets_one_and_its_result(sample_files: Any, tmp_path: Path) -> None:
@@ -196,6 +209,99 @@ async def test_a_task_fails_where_the_server_does_and_is_completed_where_its_too
         assert "see its log" in tasks.found["error"]["message"]
     else:
         assert "error" not in tasks.found and tasks.found["result"]["isError"]
+
+
+class Answering(Ended):
+    """Answers what its tasks ask with `responses`, one after the other; `told`: what became of each."""
+
+    def __init__(self, *responses: dict[str, Any]) -> None:
+        super().__init__()
+        self.responses, self.told, self.asked = responses, list[str](), list[Any]()
+
+    async def _resolve(self, task: TaskResult, context: ClaimContext) -> CallToolResult:
+        left = iter(self.responses)
+        self.go_on.set()
+        with anyio.fail_after(30):
+            while self.found.get("status") in (None, "working", "input_required"):
+                get = _Get(params=_Params(task_id=task.task_id))
+                self.found = (await context.session.send_request(get, _Found)).model_dump(exclude_none=True)
+                if self.found["status"] == "input_required":
+                    self.asked.append(self.found["input_requests"])
+                    update = _Update(params=_Answers(task_id=task.task_id, input_responses=next(left)))
+                    try:
+                        await context.session.send_request(update, Result)
+                        self.told.append("taken")
+                    except MCPError as error:
+                        self.told.append(error.message)
+        return CallToolResult(content=[], is_error=True)
+
+
+async def test_a_task_that_needs_its_clients_roots_asks_for_them_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, wrong = {"another": {"roots": []}}, {"roots": {"roots": "none"}}
+    tasks = Answering(other, wrong, {"roots": {"roots": [{"uri": tmp_path.as_uri()}]}})
+
+    async def run(_: object, __: object, call: Call) -> ToolResult:
+        await tasks.go_on.wait()
+        return ToolResult(answer=str(await call.client_roots()), engine=EngineUsed(name="ocr", reason="for the test"))
+
+    async def no_answer(_: object) -> ListRootsResult:
+        raise AssertionError("asked otherwise than by the task")
+
+    monkeypatch.setattr("mcp_server.calling.TOOLS", (replace(DESCRIBE, run=run),))
+    app = build_app(LazyService(Settings(reply_within_s=0.05, state_folder=tmp_path), tmp_path))
+    async with Client(app, extensions=[tasks], list_roots_callback=no_answer) as client:
+        await client.call_tool(DESCRIBE.name, {"sources": ["chart.png"]})
+    assert [ask["roots"]["method"] for ask in tasks.asked] == ["roots/list"] * 3
+    assert tasks.told[0] == tasks.told[2] == "taken" and "not of the form" in tasks.told[1]
+    assert tasks.found["status"] == "completed" and "input_requests" not in tasks.found
+    assert str(tmp_path) in str(tasks.found["result"])
+
+
+async def test_a_question_that_nobody_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_server.job_questions._WITHIN_S", 0.01)
+    questions = Questions()
+    assert await questions.ask({"roots": ListRootsRequest()}) == {} and not questions.open
+
+
+async def test_of_several_questions_each_may_be_answered_alone() -> None:
+    questions, answers = Questions(), dict[str, Any]()
+
+    async def ask() -> None:
+        answers.update(await questions.ask({"a": ListRootsRequest(), "b": ListRootsRequest()}))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            questions.answer({"a": {"roots": []}})
+            await anyio.wait_all_tasks_blocked()
+            assert list(questions.open) == ["b"] and not answers
+            questions.answer({"a": {"roots": []}, "b": {"roots": []}})
+    assert set(answers) == {"a", "b"} and not questions.open
+
+
+async def test_a_task_is_answered_by_its_owner_alone(tmp_path: Path) -> None:
+    with VisionService(Settings(state_folder=tmp_path), tmp_path, ScriptedModel().engine()) as service:
+        async with anyio.create_task_group() as group:
+            jobs, begun = Jobs(service, group, tmp_path, None), anyio.Event()
+
+            async def run(*_: object) -> Any:
+                begun.set()
+                await job.questions.ask({"roots": ListRootsRequest()})
+                await anyio.sleep_forever()
+
+            job = jobs.begin(replace(DESCRIBE, run=run), {"sources": ["chart.png"]}, "ann", no_roots)
+            with anyio.fail_after(30):
+                await begun.wait()
+            await jobs.accept(job)
+            jobs.answer("bob", job.id, {"roots": {"roots": []}})
+            assert list(job.found.asks) == ["roots"]
+            jobs.answer("ann", job.id, {"roots": {"roots": []}})
+            assert not job.found.asks
+            group.cancel_scope.cancel()
+        jobs.close()
 
 
 async def test_without_the_extension_tasks_are_refused(sample_files: Any, tmp_path: Path) -> None:
