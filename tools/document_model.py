@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tools.asking import Spoken, ask
@@ -10,6 +10,7 @@ from tools.common import poorly_read
 from tools.paging import estimate_tokens, split_text
 from tools.result import SourceFacts
 from vision.call import Call
+from vision.chat.types import ImagePart
 from vision.engine.choice import Choice
 from vision.errors import VisionError
 from vision.media.sniff import OFFICE_FORMATS
@@ -22,12 +23,23 @@ from vision.service import VisionService
 # Pages shown for one question. Four pages of nine tiles are about 10,000 tokens, and on a CPU one page is all the time.
 _MOST_PAGES, _MOST_PAGES_CPU = 4, 1
 # Each comes with its text, which takes a fifth of a small context at most.
-_PAGE_TEXT_TOKENS, _TEXT_SHARE = 800, 0.2
+_WITH_PICTURE = (800, 0.2)
 # Without a picture the text is all there is.
-_TEXT_ALONE_TOKENS, _TEXT_ALONE_SHARE = 2_000, 0.6
+_ALONE = (2_000, 0.6)
 MOST_TRANSCRIBED = 4
 # A page is transcribed only when so much is left for the reply.
 _LEAST_S = 5.0
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a page's text may take: tokens, and the share of the model's context for all pages together."""
+
+    with_picture: tuple[int, float]
+    alone: tuple[int, float]
+
+
+_ROOM = Room(_WITH_PICTURE, _ALONE)
 
 
 @dataclass(frozen=True)
@@ -91,14 +103,32 @@ async def ask_about(service: VisionService, call: Call, shows: Shows, question: 
 
 
 def _prompt(service: VisionService, choice: Choice, shows: Shows, question: str) -> Prompt:
+    def text(read: ReadPage) -> str:
+        return read.page.text or read.page.markdown
+
+    pages, tiles = prompt_pages(service, choice, shows, _ROOM, TILES, question, text)
+    return ask_pages(pages, question, tiles)
+
+
+def prompt_pages(
+    service: VisionService,
+    choice: Choice,
+    shows: Shows,
+    room: Room,
+    most_tiles: int,
+    asked: str,
+    text: Callable[[ReadPage], str],
+) -> tuple[list[tuple[int, ImagePart | None, str]], int]:
+    """The pages of a prompt, each with its number, its picture if there is one, and what of its text has room; and the
+    tiles that a picture gets beside them and what is `asked`.
+    """
     context = 0 if choice.model is None else choice.model.context - service.settings.max_answer_tokens
     pictures = sum(picture is not None for picture in shows.pictures)
-    each, share = (_PAGE_TEXT_TOKENS, _TEXT_SHARE) if pictures else (_TEXT_ALONE_TOKENS, _TEXT_ALONE_SHARE)
+    each, share = room.with_picture if pictures else room.alone
     tokens = min(each, int(share * context / len(shows.reads)))
     pages = [
-        (read.page.number, picture and picture.part, split_text(read.page.text or read.page.markdown, tokens)[0])
+        (read.page.number, picture and picture.part, split_text(text(read), tokens)[0])
         for read, picture in zip(shows.reads, shows.pictures, strict=True)
     ]
-    words = estimate_tokens(question) + tokens * len(pages)
-    tiles = service.engine.tiles(choice, TILES, pictures, words) if pictures else 1
-    return ask_pages(pages, question, tiles)
+    words = estimate_tokens(asked) + tokens * len(pages)
+    return pages, service.engine.tiles(choice, most_tiles, pictures, words) if pictures else 1

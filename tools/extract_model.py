@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from anyio import to_thread
 
 from tools.asking import Spoken, try_to_ask
-from tools.document_model import Shows, most_pages, show
-from tools.paging import estimate_tokens, split_text
+from tools.document_model import Room, Shows, most_pages, prompt_pages, show
 from tools.result import SourceFacts
 from vision.call import Call
 from vision.engine.choice import Choice
@@ -24,8 +23,7 @@ from vision.seen import Media
 from vision.service import VisionService
 from vision.types import Box
 
-_PAGE_TEXT_TOKENS, _TEXT_SHARE = 1_200, 0.25
-_TEXT_ALONE_TOKENS, _TEXT_ALONE_SHARE = 3_000, 0.6
+_ROOM = Room(with_picture=(1_200, 0.25), alone=(3_000, 0.6))
 
 
 @dataclass(frozen=True)
@@ -97,14 +95,8 @@ async def extracted(
 
 
 def _prompt(service: VisionService, choice: Choice, shows: Shows, node: Node) -> Prompt:
-    context = 0 if choice.model is None else choice.model.context - service.settings.max_answer_tokens
-    pictures = sum(picture is not None for picture in shows.pictures)
-    each, share = (_PAGE_TEXT_TOKENS, _TEXT_SHARE) if pictures else (_TEXT_ALONE_TOKENS, _TEXT_ALONE_SHARE)
-    tokens = min(each, int(share * context / len(shows.reads)))
-    pages = [
-        (read.page.number, picture and picture.part, split_text(read.page.markdown or read.page.text, tokens)[0])
-        for read, picture in zip(shows.reads, shows.pictures, strict=True)
-    ]
-    words = estimate_tokens(str(held_schema(node))) + tokens * len(pages)
-    tiles = service.engine.tiles(choice, TILES, pictures, words) if pictures else 1
+    def text(read: ReadPage) -> str:
+        return read.page.markdown or read.page.text
+
+    pages, tiles = prompt_pages(service, choice, shows, _ROOM, TILES, str(held_schema(node)), text)
     return extract(pages, node, tiles)

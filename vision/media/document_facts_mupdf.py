@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 def read_facts(document: Document) -> DocumentFacts:
     """Everything but the text, of all pages; fast enough for hundreds (0.1 s for 400 pages)."""
-    handle: Any = document._handle
+    handle: Any = document.handle
     incomplete: list[str] = []
 
     def part(name: str, read: Callable[[Any], Iterator[T]]) -> tuple[T, ...]:
@@ -69,7 +69,7 @@ def read_facts(document: Document) -> DocumentFacts:
 
 
 def _metadata(document: Document, incomplete: list[str]) -> Metadata:
-    handle: Any = document._handle
+    handle: Any = document.handle
     try:
         with mupdf_errors("Reading the document's metadata"):
             data: dict[str, Any] = handle.metadata or {}

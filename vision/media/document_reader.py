@@ -78,7 +78,7 @@ class Document:
     """Holds the file's bytes and MuPDF's state; close it, or use it as a context manager. One thread at a time."""
 
     def __init__(self, handle: pymupdf.Document, *, max_pages: int) -> None:
-        self._handle = handle
+        self.handle = handle
         self._seen: dict[int, _Seen] = {}
         self._ends: dict[int, TextTable | None] = {}
         with mupdf_errors("Opening the document"):
@@ -98,7 +98,7 @@ class Document:
     def info(self) -> DocumentInfo:
         """Title, author and the like."""
         with mupdf_errors("Reading the document's metadata"):
-            data: dict[str, Any] = self._handle.metadata or {}
+            data: dict[str, Any] = self.handle.metadata or {}
         return DocumentInfo(
             format=_printable(data.get("format")),
             title=_printable(data.get("title")),
@@ -110,8 +110,8 @@ class Document:
 
     def close(self) -> None:
         """Give the memory back; calling it twice is harmless."""
-        if not self._handle.is_closed:
-            self._handle.close()
+        if not self.handle.is_closed:
+            self.handle.close()
             # MuPDF keeps decoded pictures and fonts of closed documents in a store that only grows.
             pymupdf.TOOLS.store_shrink(100)
 
@@ -130,7 +130,7 @@ class Document:
         Raises SourceNotFound for a page the document does not have, DamagedMedia, LimitExceeded.
         """
         with mupdf_errors(f"Reading page {number}"):
-            page = self._load(number)
+            page = self.load(number)
             seen = self._look(number, page)
             lines = seen.lines
             reason = distrust(page, lines.text)
@@ -165,7 +165,7 @@ class Document:
         Raises SourceNotFound, InvalidArgument for a region beside the page, DamagedMedia, LimitExceeded.
         """
         with mupdf_errors(f"Rendering page {number}"):
-            page = self._load(number)
+            page = self.load(number)
             shown = page.rect
             clip = pymupdf.Rect(region) & shown if region is not None else shown
             if region is not None and (clip.is_empty or not all(map(math.isfinite, region))):
@@ -205,7 +205,7 @@ class Document:
         if number - 1 not in self._ends:
             try:
                 with mupdf_errors(f"Reading page {number - 1}"):
-                    page = self._load(number - 1)
+                    page = self.load(number - 1)
                     self._body(number - 1, page, self._look(number - 1, page), [], "markdown")
             except (DamagedMedia, LimitExceeded):
                 return body  # that page's own reading tells it
@@ -228,7 +228,7 @@ class Document:
 
     def _furniture(self, number: int, free: PageLines, frame: Box) -> list[StyledLine]:
         """Running heads and feet, told by the pages beside; a book that flows to any size of page has none."""
-        if self._handle.is_reflowable:
+        if self.handle.is_reflowable:
             return []
         return furniture(free.upright, free.turned, frame, [*self._beside(number)])
 
@@ -237,15 +237,15 @@ class Document:
             if 1 <= number + step <= self.page_count:
                 try:
                     with mupdf_errors(f"Reading page {number + step}"):
-                        seen = self._look(number + step, self._load(number + step))
+                        seen = self._look(number + step, self.load(number + step))
                 except (DamagedMedia, LimitExceeded):
                     continue  # that page's own reading tells it
                 yield edges(seen.lines.upright, seen.frame)
 
-    def _load(self, number: int) -> pymupdf.Page:
+    def load(self, number: int) -> pymupdf.Page:
         if not 1 <= number <= self.page_count:
             raise SourceNotFound(f"There is no page {number}.", f"The document has pages 1 to {self.page_count}.")
-        return self._handle.load_page(number - 1)
+        return self.handle.load_page(number - 1)
 
 
 def open_bytes(data: bytes, *, password: str | None, max_pages: int) -> Document:

@@ -36,7 +36,7 @@ def look_through(
 
 def _look(document: Document, number: int, ranking: Ranking) -> Looked:
     with mupdf_errors(f"Reading page {number}"):
-        page = document._load(number)
+        page = document.load(number)
         lines = _lines(page)
         if not lines:
             # MuPDF takes what is no page at all for a blank one until it is read.
